@@ -1,0 +1,219 @@
+"""What crosses between the ledger and those who ask it: the one contract of `Ledger` and its HTTP form.
+
+Amounts are integers: rho in 1e-9, delta in 1e-15 (DESIGN section 9). No message holds a row count, a
+pre-noise number or a duration.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Units = Annotated[int, Field(ge=0, lt=2**62)]
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Amount(Message):
+    rho: Units
+    delta: Units
+
+
+# ----------------------------------------------------------------- what policy apply sends
+
+
+class AccountCap(Message):
+    """One budget. Levels nest: population, dataset, project, member (DESIGN section 5)."""
+
+    level: Literal["population", "dataset", "project", "member"]
+    population: str
+    dataset: str | None = None
+    project: str | None = None
+    member: str | None = None
+    cap: Amount
+
+
+class ProjectTerms(Message):
+    """What authorises a member's query, beside suspension."""
+
+    project: str
+    organisation: str
+    purpose: str
+    members: dict[str, str]
+    """Member to role."""
+    datasets: tuple[str, ...]
+    agreement: str
+    expires: dt.date
+    free_queries: bool
+    analyses: dict[str, Digest]
+    """Approved analyses, by name, pinned to the digest of the file."""
+
+
+class Terms(Message):
+    """All that the ledger knows of policy. Applying it is one log entry that holds the digest."""
+
+    policy_digest: Digest
+    accounts: tuple[AccountCap, ...]
+    projects: tuple[ProjectTerms, ...]
+
+
+# ----------------------------------------------------------------------- a sandbox's own calls
+
+
+class Asker(Message):
+    """Whose sandbox speaks. Over HTTP it follows from the sandbox's token, never from the body."""
+
+    member: str
+    project: str
+
+
+class Question(Message):
+    """What makes two requests the same question."""
+
+    digest: Digest
+    """Over bound tree, epsilon or margin, asked K, now() and policy digest."""
+    versions: dict[str, str]
+    """Data version by dataset: 'serial-randomid'."""
+    analysis: str | None = None
+    analysis_digest: Digest | None = None
+
+
+class Spend(Message):
+    """The cost of all blocks over one population."""
+
+    population: str
+    cost: Amount
+    datasets: dict[str, Amount]
+
+
+class ChargeRequest(Message):
+    request_id: Annotated[str, Field(pattern=r"^[0-9a-zA-Z_-]{8,64}$")]
+    """Double clicks, reconnects and retries carry the same one and buy one charge."""
+    question: Question
+    spends: tuple[Spend, ...]
+    sql: str
+    parameters: dict[str, str] = {}
+    plan_digest: Digest
+    policy_digest: Digest
+    releases_used: tuple[str, ...] = ()
+    guard_version: str
+    opendp_version: str
+
+
+class Release(Message):
+    """Stored once per charge, shown only after it is stored."""
+
+    release_id: str
+    charge_id: str
+    position: int
+    """Of its entry in the log."""
+    question: Question
+    spends: tuple[Spend, ...]
+    sql: str
+    body: str
+    """Canonical JSON of the released table, as the vault made it."""
+    body_digest: Digest
+    member: str
+    project: str
+    released_at: dt.datetime
+
+
+class Charge(Message):
+    charge_id: str
+    position: int
+    release: Release | None = None
+    """Set when this request, or this question of this project, has been released already."""
+
+
+class RefusalReport(Message):
+    request_id: str
+    sql: str
+    parameters: dict[str, str] = {}
+    code: str
+    policy_digest: Digest
+    analysis: str | None = None
+
+
+# ------------------------------------------------------------------------------ budgets, log
+
+
+class Balance(Message):
+    account: AccountCap
+    spent: Amount
+    renewed: Amount = Amount(rho=0, delta=0)
+    """Spent in earlier terms: stays in the displayed (epsilon, delta)."""
+    epsilon: float
+    """What all spending of this account amounts to, at `epsilon_delta`."""
+    epsilon_delta: float
+
+
+class EntryKind(StrEnum):
+    POLICY = "policy"
+    CHARGE = "charge"
+    RELEASE = "release"
+    FAULT = "fault"
+    REFUSAL = "refusal"
+    REUSE = "reuse"
+    """The same question answered again, free."""
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    RENEW = "renew"
+    CLOSE = "close"
+    SANDBOX = "sandbox"
+    LOAD = "load"
+    """A new data version: dataset, serial and random id."""
+
+
+class Entry(Message):
+    """One leaf of the log, as shown; `leaf` is the canonical encoding that is hashed."""
+
+    position: int
+    at: dt.datetime
+    kind: EntryKind
+    actor: str
+    project: str | None
+    facts: dict[str, object]
+    leaf: str
+
+
+class Sandbox(Message):
+    """A vault's right to charge, publish and log for one member and project."""
+
+    sandbox_id: str
+    token: str
+    """Shown once, to the hub, which hands it to the vault; the ledger keeps its hash."""
+
+
+class Ledger(Protocol):
+    """In process (`sandbox_guard.ledger.store.LedgerStore`) and over HTTP
+    (`sandbox_guard.ledger.remote.RemoteLedger`) alike. Budget and access failures are `Refused`
+    with codes `budget.*` and `access.*`."""
+
+    def find(self, asker: Asker, question: Question) -> Release | None:
+        """Authorise (member, agreement, suspension, approved analyses), then look for a release of
+        the same question over the same versions to the same project. Finding one logs REUSE."""
+
+    def charge(self, asker: Asker, request: ChargeRequest) -> Charge:
+        """Authorise, then take the cost from every account concerned and append the entry, in one
+        transaction. The same `request_id` gives the same charge."""
+
+    def publish(self, asker: Asker, charge_id: str, body: str) -> Release:
+        """Store the one release of this charge; a second call returns the first one's."""
+
+    def fault(self, asker: Asker, charge_id: str) -> None:
+        """Log that the charge has no release yet. A later `publish` may still finish it."""
+
+    def refuse(self, asker: Asker, report: RefusalReport) -> None:
+        """Log a refused request."""
+
+    def balances(self, asker: Asker) -> tuple[Balance, ...]:
+        """The member's own accounts and those above them."""
+
+    def history(self, asker: Asker) -> tuple[Release, ...]:
+        """What this project has been released, newest first."""
