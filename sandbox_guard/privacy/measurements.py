@@ -1,0 +1,70 @@
+"""The constructors of OpenDP that this product trusts, typed: every sampler and every cost comes from here.
+
+Vectors, counts and scores are 64-bit integers, and noise is added in integers, so that no floating-point
+artefact of a value can show. Samplers draw from OpenSSL's private generator.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import opendp.prelude as dp
+
+dp.enable_features("contrib")
+
+
+class Measurement(Protocol):
+    """OpenDP's Measurement: a sampler and its privacy map."""
+
+    def __call__(self, arg: Any) -> Any: ...
+
+    def map(self, d_in: Any) -> Any: ...
+
+
+class Profile(Protocol):
+    """OpenDP's PrivacyProfile."""
+
+    def epsilon(self, delta: float) -> float: ...
+
+
+_INTEGER = dp.atom_domain(T="i64")
+_VECTOR = dp.vector_domain(_INTEGER)
+_COUNTS = dp.map_domain(_INTEGER, _INTEGER)
+
+
+def gaussian(scale: float) -> Measurement:
+    """Integer vector → integer vector. map(l2: float) → rho."""
+    measurement: Measurement = dp.m.make_gaussian(_VECTOR, dp.l2_distance(T="f64"), scale=scale)
+    return measurement
+
+
+def laplace(scale: float) -> Measurement:
+    """Integer vector → integer vector. map(l1: int) → epsilon."""
+    measurement: Measurement = dp.m.make_laplace(_VECTOR, dp.l1_distance(T="i64"), scale=scale)
+    return measurement
+
+
+def thresholded_gaussian(scale: float, threshold: int) -> Measurement:
+    """Counts by integer key → those at or above the threshold. map((l0, l2: float, linf: float)) → (rho,
+    delta), where delta holds only once counts *equal* to the threshold are dropped (opendp#2922)."""
+    metric = dp.l02inf_distance(dp.absolute_distance(T="f64"))
+    measurement: Measurement = dp.m.make_gaussian_threshold(_COUNTS, metric, scale=scale, threshold=threshold)
+    return measurement
+
+
+def in_zcdp(pure: Any) -> Measurement:
+    """The same measurement; its map gives rho = epsilon² / 2."""
+    measurement: Measurement = dp.c.make_pureDP_to_zCDP(pure)
+    return measurement
+
+
+def zcdp_profile(l2: float) -> Profile:
+    """The (epsilon, delta) curve of l2² / 2-zCDP, by OpenDP's conversion."""
+    profile: Profile = _PROFILE.map(l2)
+    return profile
+
+
+# Gaussian noise of scale 1: the carrier on which a rho is handed to the conversion.
+_PROFILE: Measurement = dp.c.make_zCDP_to_approxDP(
+    dp.m.make_gaussian(_VECTOR, dp.l2_distance(T="f64"), scale=1.0)
+)

@@ -1,0 +1,346 @@
+"""Mechanisms: one frozen value that knows its noise and what it costs.
+
+    Gaussian               discrete Gaussian over an integer vector; rho = l2² / 2 scale²
+    Laplace                discrete Laplace over an integer vector; epsilon = l1 / scale, rho = epsilon² / 2
+    ThresholdedGaussian    discrete Gaussian over counts of units by key, kept above a threshold: keys that
+                           the data supplies; rho as above, and delta for the keys of one unit alone
+
+The sampler and the cost both come from the one OpenDP measurement that a mechanism holds. It is built
+and checked before anything is charged: a mechanism whose cost does not cover its measurement's own map
+cannot be made. Sensitivities arrive as exact integers; where a float is needed, it is rounded against
+the asker.
+
+A thresholded Laplace is not here: a unit's keys move l1 >= l2, and its tail at delta 1e-7 lies 15.4
+scales out where the Gaussian's lies 5.2, so it never came out ahead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from statistics import NormalDist
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox_guard.policy.model import RHO_UNITS
+from sandbox_guard.privacy import measurements
+from sandbox_guard.privacy.account import Amount
+from sandbox_guard.privacy.measurements import Measurement
+from sandbox_guard.privacy.rounding import up, up_root
+
+Integers = NDArray[np.int64]
+_M = TypeVar("_M")
+
+MOST_SCALE = 2.0**55
+"""Exact values stay below 2^62. With noise of at most this scale their sum passes 64 bits with a
+probability below 1e-36 (it would saturate, which is no leak but would make intervals wrong)."""
+
+
+class Unaffordable(ValueError):
+    """No noise of a representable scale is as cheap as asked."""
+
+
+class Mechanism(Protocol):
+    """Noise for a vector of exact integers, whose cost does not depend on the vector's length."""
+
+    @property
+    def cost(self) -> Amount: ...
+
+    def release(self, values: Integers) -> Integers:
+        """Exact integers in, released integers of the same shape out."""
+
+    def half_width(self, level: float = 0.95) -> int:
+        """The least h with P(|noise| <= h) >= level, or one more."""
+
+    def simulate_noise(self, size: int, rng: np.random.Generator) -> Integers:
+        """Noise of this distribution from a public generator, to be added to *released* values for the
+        intervals of what is computed from them. It protects nothing: never add it to exact values."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Parameters, for the plan's digest; floats in hexadecimal, so that nothing is rounded."""
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Discrete Gaussian noise of standard deviation `scale` on a vector that one unit can move by at
+    most sqrt(l2_squared) in Euclidean distance."""
+
+    l2_squared: int
+    scale: float
+
+    name: ClassVar[str] = "gaussian"
+
+    def __post_init__(self) -> None:
+        _check_parameters(self.l2_squared, scale=self.scale)
+        _check_cover(self.cost.exact_rho, Fraction(self._measurement.map(up_root(self.l2_squared))))
+        _check_cover(self.cost.exact_rho, self.l2_squared / (2 * Fraction(self.scale) ** 2))
+
+    @classmethod
+    def within(cls, l2_squared: int, rho: int) -> Gaussian:
+        """The least noise that costs at most `rho` units."""
+        scale = up_root(Fraction(l2_squared * RHO_UNITS, 2 * rho))
+        return _least(lambda s: cls(l2_squared, s), scale, lambda m: m.cost.rho <= rho)
+
+    @cached_property
+    def _measurement(self) -> Measurement:
+        return measurements.gaussian(self.scale)
+
+    @cached_property
+    def cost(self) -> Amount:
+        return Amount.charge(self._measurement.map(up_root(self.l2_squared)))
+
+    def release(self, values: Integers) -> Integers:
+        return _released(self._measurement, values)
+
+    def half_width(self, level: float = 0.95) -> int:
+        return gaussian_half_width(self.scale, level)
+
+    def simulate_noise(self, size: int, rng: np.random.Generator) -> Integers:
+        return simulate_gaussian(self.scale, size, rng)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"mechanism": self.name, "l2_squared": self.l2_squared, "scale": self.scale.hex()}
+
+
+@dataclass(frozen=True)
+class Laplace:
+    """Discrete Laplace noise, P(k) ~ exp(-|k| / scale), on a vector that one unit can move by at most
+    `l1` in all. It is epsilon-DP, and so epsilon²/2-zCDP."""
+
+    l1: int
+    scale: float
+
+    name: ClassVar[str] = "laplace"
+
+    def __post_init__(self) -> None:
+        _check_parameters(self.l1, scale=self.scale)
+        epsilon = self.l1 / Fraction(self.scale)
+        _check_cover(Fraction(self.epsilon), epsilon)
+        _check_cover(self.cost.exact_rho, epsilon**2 / 2)
+        _check_cover(self.cost.exact_rho, Fraction(self._in_zcdp.map(self.l1)))
+
+    @classmethod
+    def within(cls, l1: int, rho: int) -> Laplace:
+        """The least noise that costs at most `rho` units."""
+        scale = up_root(Fraction(l1**2 * RHO_UNITS, 2 * rho))
+        return _least(lambda s: cls(l1, s), scale, lambda m: m.cost.rho <= rho)
+
+    @classmethod
+    def within_epsilon(cls, l1: int, epsilon: Fraction) -> Laplace:
+        """The least noise that is epsilon-DP."""
+        return _least(lambda s: cls(l1, s), up(l1 / epsilon), lambda m: Fraction(m.epsilon) <= epsilon)
+
+    @cached_property
+    def _measurement(self) -> Measurement:
+        return measurements.laplace(self.scale)
+
+    @cached_property
+    def _in_zcdp(self) -> Measurement:
+        return measurements.in_zcdp(self._measurement)
+
+    @cached_property
+    def epsilon(self) -> float:
+        """By OpenDP's map."""
+        return float(self._measurement.map(self.l1))
+
+    @cached_property
+    def cost(self) -> Amount:
+        return Amount.charge(self._in_zcdp.map(self.l1))
+
+    def release(self, values: Integers) -> Integers:
+        return _released(self._measurement, values)
+
+    def half_width(self, level: float = 0.95) -> int:
+        return laplace_half_width(self.scale, level)
+
+    def simulate_noise(self, size: int, rng: np.random.Generator) -> Integers:
+        return simulate_laplace(self.scale, size, rng)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"mechanism": self.name, "l1": self.l1, "scale": self.scale.hex()}
+
+
+@dataclass(frozen=True)
+class ThresholdedGaussian:
+    """Discrete Gaussian noise on counts of units by key, released where they come out above `threshold`.
+
+    One unit counts at most `linf` in a key and in at most `l0` keys. Keys that only that unit has appear
+    with the probability that `cost.delta` covers.
+    """
+
+    l0: int
+    linf: int
+    l2_squared: int
+    scale: float
+    threshold: int
+
+    name: ClassVar[str] = "thresholded gaussian"
+
+    def __post_init__(self) -> None:
+        _check_parameters(self.l0, self.linf, self.l2_squared, self.threshold, scale=self.scale)
+        rho, delta = self._map
+        _check_cover(self.cost.exact_rho, Fraction(rho))
+        _check_cover(self.cost.exact_rho, self.l2_squared / (2 * Fraction(self.scale) ** 2))
+        _check_cover(self.cost.exact_delta, Fraction(delta))
+
+    @classmethod
+    def within(cls, l0: int, linf: int, l2_squared: int, amount: Amount) -> ThresholdedGaussian:
+        """The least noise that costs at most `amount.rho`, and with it the lowest threshold that costs at
+        most `amount.delta`."""
+        scale = Gaussian.within(l2_squared, amount.rho).scale
+
+        def fits(threshold: int) -> bool:
+            _, delta = measurements.thresholded_gaussian(scale, threshold).map(
+                (l0, up_root(l2_squared), float(linf))
+            )
+            return Fraction(delta) <= amount.exact_delta
+
+        low, high = linf, linf + max(1, math.ceil(4 * scale))
+        while not fits(high):
+            if high - linf > 64 * scale + 64:
+                raise Unaffordable(f"no threshold costs as little as {amount}")
+            low, high = high, linf + 2 * (high - linf)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fits(middle) else (middle, high)
+        return cls(l0, linf, l2_squared, scale, high)
+
+    @cached_property
+    def _measurement(self) -> Measurement:
+        return measurements.thresholded_gaussian(self.scale, self.threshold)
+
+    @cached_property
+    def _map(self) -> tuple[float, float]:
+        rho, delta = self._measurement.map((self.l0, up_root(self.l2_squared), float(self.linf)))
+        return rho, delta
+
+    @cached_property
+    def cost(self) -> Amount:
+        return Amount.charge(*self._map)
+
+    def release(self, counts: Integers) -> tuple[NDArray[np.bool_], Integers]:
+        """Exact counts by key in; which keys are released, and the noisy counts of those, out.
+
+        A key with no unit is no key: it is dropped before the noise, so that it makes no difference
+        whether the engine lists it. OpenDP also keeps values *equal* to the threshold, which its map
+        leaves out of delta (opendp#2922); they are dropped here.
+        """
+        present = {key: count for key, count in enumerate(counts.tolist()) if count > 0}
+        noisy = self._measurement(present) if present else {}
+        kept = sorted((key, value) for key, value in noisy.items() if value > self.threshold)
+        mask = np.zeros(len(counts), dtype=np.bool_)
+        mask[[key for key, _ in kept]] = True
+        return mask, np.array([value for _, value in kept], dtype=np.int64)
+
+    def half_width(self, level: float = 0.95) -> int:
+        """Of the noise before the threshold."""
+        return gaussian_half_width(self.scale, level)
+
+    def certain(self, level: float = 0.95) -> int:
+        """A key with so many units appears with at least this probability."""
+        return self.threshold + 1 + gaussian_half_width(self.scale, 2 * level - 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "mechanism": self.name,
+            "l0": self.l0,
+            "linf": self.linf,
+            "l2_squared": self.l2_squared,
+            "scale": self.scale.hex(),
+            "threshold": self.threshold,
+        }
+
+
+# ------------------------------------------------------------------ distributions
+
+
+def laplace_half_width(scale: float, level: float) -> int:
+    """The least h with P(|Z| <= h) >= level; P(|Z| > h) = 2 q^(h+1) / (1+q) with q = exp(-1/scale)."""
+    q = math.exp(-1 / scale)
+
+    def outside(h: int) -> float:
+        return 2 * math.exp(-(h + 1) / scale) / (1 + q)
+
+    h = max(0, math.floor(scale * math.log(2 / ((1 - level) * (1 + q)))) - 2)
+    while outside(h) > (1 - level) * (1 - 1e-12):
+        h += 1
+    return h
+
+
+def gaussian_half_width(scale: float, level: float) -> int:
+    """The least h with P(|Z| <= h) >= level, at scales up to 10,000 by summing; above, at most 1 more.
+
+    sum_{k>h} exp(-k²/2s²) is below the integral from h, and the normalising sum above s sqrt(2 pi), so
+    the continuous quantile rounded up is never too small.
+    """
+    continuous = math.ceil(scale * NormalDist().inv_cdf((1 + level) / 2) * (1 + 1e-12))
+    if scale > _SUMMED:
+        return continuous
+    probabilities = _gaussian_probabilities(scale)
+    inside = np.cumsum(np.concatenate([probabilities[:1], 2 * probabilities[1:]]))
+    least = int(np.searchsorted(inside, level + 1e-12))
+    return min(least, continuous)
+
+
+def simulate_laplace(scale: float, size: int, rng: np.random.Generator) -> Integers:
+    """Difference of two geometric variables."""
+    p = -math.expm1(-1 / scale)
+    return rng.geometric(p, size) - rng.geometric(p, size)
+
+
+def simulate_gaussian(scale: float, size: int, rng: np.random.Generator) -> Integers:
+    """By inversion at small scales; above, a rounded normal, which differs by less than 1e-7 in
+    total variation."""
+    if scale > _INVERTED:
+        return np.rint(rng.normal(0.0, scale, size)).astype(np.int64)
+    half = _gaussian_probabilities(scale)
+    cumulative = np.cumsum(np.concatenate([half[:0:-1], half]))
+    return np.searchsorted(cumulative / cumulative[-1], rng.random(size), side="right") - (len(half) - 1)
+
+
+_SUMMED = 10_000.0
+_INVERTED = 1_000.0
+
+
+def _gaussian_probabilities(scale: float) -> NDArray[np.float64]:
+    """P(Z = k) for k = 0, 1, … to 12 scales, beyond which less than 1e-31 lies."""
+    k = np.arange(math.ceil(12 * scale) + 2, dtype=np.float64)
+    weights = np.exp(-((k / scale) ** 2) / 2)
+    probabilities: NDArray[np.float64] = weights / (2 * weights.sum() - 1)
+    return probabilities
+
+
+# ------------------------------------------------------------------ construction
+
+
+def _released(measurement: Measurement, values: Integers) -> Integers:
+    if values.dtype != np.int64 or values.ndim != 1:
+        raise TypeError("exact values are one vector of 64-bit integers")
+    return np.array(measurement(values), dtype=np.int64)
+
+
+def _least(make: Callable[[float], _M], scale: float, affordable: Callable[[_M], bool]) -> _M:
+    """The first mechanism that is affordable, from the closed form's scale upwards in steps of a few
+    units in the last place: OpenDP's map rounds up, and may so come out just above what was asked."""
+    for step in range(64):
+        mechanism = make(scale * (1 + step * 2.0**-51))
+        if affordable(mechanism):
+            return mechanism
+    raise Unaffordable(f"no noise near scale {scale} is affordable")
+
+
+def _check_parameters(*sensitivities: int, scale: float) -> None:
+    if any(not isinstance(s, int) or s < 1 for s in sensitivities):
+        raise ValueError(f"sensitivities and thresholds are integers from 1, not {sensitivities}")
+    if not 0 < scale <= MOST_SCALE:
+        raise Unaffordable(f"noise of scale {scale} does not fit 64 bits")
+
+
+def _check_cover(charge: Fraction, cost: Fraction) -> None:
+    if charge < cost:
+        raise ArithmeticError(f"a charge of {float(charge)} does not cover {float(cost)}")
