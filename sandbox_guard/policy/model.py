@@ -7,6 +7,7 @@ account of DESIGN section 9: rho in 1e-9, delta in 1e-15. Files are read by `san
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -14,8 +15,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from sandbox_guard.errors import Text
+
 RHO_UNITS = 10**9
 DELTA_UNITS = 10**15
+
+
+class Inconsistent(ValueError):
+    """Keys that contradict each other. `at` leads from the model to the key at fault."""
+
+    def __init__(self, what: Text, fix: Text, at: tuple[str | int, ...] = ()) -> None:
+        super().__init__(f"{what.en}; {fix.en}")
+        self.what = what
+        self.fix = fix
+        self.at = at
 
 
 def _as_decimal(value: object) -> object:
@@ -49,6 +62,17 @@ class Budget(Model):
 
     rho: Number = Field(gt=0)
     delta: Number = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _countable(self) -> Budget:
+        for key, amount, units in (("rho", self.rho, RHO_UNITS), ("delta", self.delta, DELTA_UNITS)):
+            if amount * units % 1:
+                raise Inconsistent(
+                    Text(f"{key} 的计量单位是 1/{units}", f"{key} is counted in units of 1/{units}"),
+                    Text("减少小数位数", "use fewer decimal places"),
+                    (key,),
+                )
+        return self
 
     @property
     def rho_units(self) -> int:
@@ -99,6 +123,66 @@ class ColumnType(StrEnum):
     STRING = "string"
 
 
+def _check_bounds(type_: ColumnType, bounds: tuple[Number | dt.date, Number | dt.date]) -> None:
+    """Bounds fit the type and stand in order."""
+    lo, hi = bounds
+    if type_ not in (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.DATE):
+        raise Inconsistent(
+            Text(f"{type_} 类型没有上下界", f"bounds make no sense for a {type_}"),
+            Text("删去 bounds，改用 values 或 max_length", "remove bounds; use values or max_length"),
+            ("bounds",),
+        )
+    for i, bound in enumerate(bounds):
+        if isinstance(bound, dt.date) is not (type_ is ColumnType.DATE):
+            raise Inconsistent(
+                Text("bounds 与类型不符", "bounds do not fit the type"),
+                Text(
+                    "date 用日期（2022-01-31），其余用数", "dates (2022-01-31) for a date, numbers otherwise"
+                ),
+                ("bounds", i),
+            )
+    if lo > hi:  # type: ignore[operator]
+        raise Inconsistent(
+            Text("下界大于上界", "the lower bound is above the upper bound"),
+            Text("写成 [下界, 上界]", "write [lower, upper]"),
+            ("bounds",),
+        )
+
+
+def _check_values(type_: ColumnType, values: tuple[Value, ...]) -> None:
+    """Declared values have the declared type, and each stands once."""
+    for i, value in enumerate(values):
+        if not _is_value_of(type_, value):
+            raise Inconsistent(
+                Text(f"取值 {value!r} 不属于 {type_} 类型", f"the value {value!r} is no {type_}"),
+                Text("字符串与日期请加引号", "put strings and dates in quotes"),
+                ("values", i),
+            )
+        if value in values[:i]:
+            raise Inconsistent(
+                Text(f"取值 {value!r} 重复", f"the value {value!r} stands twice"),
+                Text("删去其一", "remove one"),
+                ("values", i),
+            )
+
+
+def _is_value_of(type_: ColumnType, value: Value) -> bool:
+    match type_:
+        case ColumnType.BOOLEAN:
+            return isinstance(value, bool)
+        case ColumnType.INTEGER:
+            return isinstance(value, int) and not isinstance(value, bool)
+        case ColumnType.NUMBER:
+            return isinstance(value, int | Decimal) and not isinstance(value, bool)
+        case ColumnType.STRING:
+            return isinstance(value, str)
+        case ColumnType.DATE:
+            try:
+                return isinstance(value, str) and bool(dt.date.fromisoformat(value))
+            except ValueError:
+                return False
+
+
 class Column(Model):
     """One column: the data dictionary's entry and the facts that plans rely on.
 
@@ -107,6 +191,8 @@ class Column(Model):
 
     title: Bilingual
     description: Bilingual | None = None
+    classification: Classification | None = None
+    """Where it differs from the dataset's."""
     type: ColumnType
     measure: str | None = None
     """Unit of measure, such as CNY or kWh."""
@@ -143,18 +229,29 @@ class Column(Model):
     @model_validator(mode="after")
     def _consistent(self) -> Column:
         if self.type is ColumnType.NUMBER and self.step is None:
-            raise ValueError("a number needs a step, such as 0.01: sums run in integers of that step")
-        if self.step is not None and self.step <= 0:
-            raise ValueError("step must be above 0")
+            raise Inconsistent(
+                Text("number 类型的列没有 step", "a number has no step: sums run in integers of that step"),
+                Text("加上例如 step: 0.01", "add for instance step: 0.01"),
+            )
+        if self.step is not None and (self.type is not ColumnType.NUMBER or self.step <= 0):
+            raise Inconsistent(
+                Text("step 必须大于 0，且只用于 number", "step must be above 0, and is for numbers only"),
+                Text("改正或删去 step", "correct or remove step"),
+                ("step",),
+            )
         if self.bounds is not None:
-            lo, hi = self.bounds
-            if self.type not in (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.DATE):
-                raise ValueError(f"bounds make no sense for a {self.type}")
-            is_date = self.type is ColumnType.DATE
-            if isinstance(lo, dt.date) is not is_date or isinstance(hi, dt.date) is not is_date:
-                raise ValueError("bounds must be dates for a date and numbers otherwise")
-            if lo > hi:  # type: ignore[operator]
-                raise ValueError("the lower bound is above the upper bound")
+            _check_bounds(self.type, self.bounds)
+        if self.values is not None:
+            _check_values(self.type, self.values)
+        if self.key and not self.usable:
+            raise Inconsistent(
+                Text(
+                    "标识列或指向其他主体的列不能作分组键",
+                    "an identifier, or a name of another member, is no key",
+                ),
+                Text("删去 key", "remove key"),
+                ("key",),
+            )
         return self
 
     @property
@@ -190,27 +287,58 @@ class Table(Model):
     """Column sets that identify a row in the whole table; the load is refused where they do not."""
     unique_in_unit: tuple[tuple[Identifier, ...], ...] = ()
     """Column sets that, with the unit, identify a row; later duplicates by rank are dropped at load."""
-    columns: dict[Identifier, Column]
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    """For readers and for the sample: where else a column's values are explained. Nothing relies on it."""
+    columns: dict[Identifier, Column] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Table:
-        named = [*(self.unit or ()), *(c for s in (*self.unique, *self.unique_in_unit) for c in s)]
-        if self.unit_through:
-            named.append(self.unit_through.column)
-        for name in named:
+        for at, name in self._named_columns():
             if name not in self.columns:
-                raise ValueError(f"'{name}' is not a column of this table")
+                raise Inconsistent(
+                    Text(f"'{name}' 不是本表的列", f"'{name}' is not a column of this table"),
+                    Text(f"列有：{', '.join(self.columns)}", f"the columns are {', '.join(self.columns)}"),
+                    at,
+                )
         if len({c.lower() for c in self.columns}) != len(self.columns):
-            raise ValueError("two columns have the same name but for case")
-        private = self.unit is not None or self.unit_through is not None
+            raise Inconsistent(
+                Text("有两列仅大小写不同", "two columns have the same name but for case"),
+                Text(
+                    "改名，用 source 指明文件中的列名", "rename one, and give its name in the file as source"
+                ),
+                ("columns",),
+            )
         if self.unit is not None and self.unit_through is not None:
-            raise ValueError("give either unit or unit_through")
-        if private and self.max_rows_per_unit is None:
-            raise ValueError("a private table needs max_rows_per_unit")
+            raise Inconsistent(
+                Text("unit 与 unit_through 只能给一个", "unit and unit_through stand together"),
+                Text("删去其一", "remove one"),
+                ("unit_through",),
+            )
+        if self.private and self.max_rows_per_unit is None:
+            raise Inconsistent(
+                Text("受保护的表没有 max_rows_per_unit", "a private table has no max_rows_per_unit"),
+                Text("加上每个隐私单元最多保留的行数", "add the most rows that one unit may have"),
+            )
         for name in self.unit or ():
             if self.columns[name].nullable:
-                raise ValueError(f"the unit column '{name}' cannot be nullable")
+                raise Inconsistent(
+                    Text(f"隐私单元列 '{name}' 不可为空", f"the unit column '{name}' is nullable"),
+                    Text("删去 nullable", "remove nullable"),
+                    ("columns", name, "nullable"),
+                )
         return self
+
+    def _named_columns(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for i, name in enumerate(self.unit or ()):
+            yield ("unit", i), name
+        if self.unit_through:
+            yield ("unit_through", "column"), self.unit_through.column
+        for key, sets in (("unique", self.unique), ("unique_in_unit", self.unique_in_unit)):
+            for i, names in enumerate(sets):
+                for j, name in enumerate(names):
+                    yield (key, i, j), name
+        for i, foreign in enumerate(self.foreign_keys):
+            yield ("foreign_keys", i, "column"), foreign.column
 
     @property
     def private(self) -> bool:
@@ -230,15 +358,27 @@ class Dataset(Model):
     """Cap over all projects together."""
     invented: bool = False
     """Generated for demonstration; every page says so."""
-    tables: dict[Identifier, Table]
+    tables: dict[Identifier, Table] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Dataset:
         for name, table in self.tables.items():
             if table.private and self.population is None:
-                raise ValueError(f"table '{name}' has a unit but the dataset names no population")
+                raise Inconsistent(
+                    Text(
+                        f"表 '{name}' 有隐私单元，数据集却没有 population",
+                        f"table '{name}' has a unit but the dataset has no population",
+                    ),
+                    Text("加上 population", "add population"),
+                    ("tables", name),
+                )
         if self.population is not None and self.budget is None:
-            raise ValueError("a dataset with a population needs a budget")
+            raise Inconsistent(
+                Text("有 population 的数据集没有 budget", "a dataset with a population has no budget"),
+                Text(
+                    "加上例如 budget: {rho: 2, delta: 1e-6}", "add for instance budget: {rho: 2, delta: 1e-6}"
+                ),
+            )
         return self
 
 
@@ -304,6 +444,49 @@ class Parameter(Model):
     """How a value of `values` is shown."""
     default: Value | dt.date | None = None
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Parameter:
+        if self.values is not None:
+            _check_values(self.type, self.values)
+            strangers = set(self.labels) - {str(v) for v in self.values}
+            if strangers:
+                name = min(strangers)
+                raise Inconsistent(
+                    Text(f"labels 中的 '{name}' 不在 values 中", f"the label '{name}' is none of the values"),
+                    Text("改正或删去", "correct or remove it"),
+                    ("labels", name),
+                )
+        elif self.bounds is not None:
+            _check_bounds(self.type, self.bounds)
+        elif self.type is not ColumnType.BOOLEAN:
+            raise Inconsistent(
+                Text("参数既没有 values 也没有 bounds", "the parameter has neither values nor bounds"),
+                Text("加上其一：表单据此检查输入", "add one: forms check what is typed against it"),
+            )
+        if self.default is not None and not self.accepts(self.default):
+            raise Inconsistent(
+                Text(
+                    f"默认值 {self.default} 不在允许范围内",
+                    f"the default {self.default} is not among what is allowed",
+                ),
+                Text("改正 default", "correct default"),
+                ("default",),
+            )
+        return self
+
+    def accepts(self, value: Value | dt.date) -> bool:
+        """Is `value`, typed already, among what the reviewers allowed?"""
+        if self.values is not None:
+            return any(value == v and isinstance(value, bool) is isinstance(v, bool) for v in self.values)
+        if self.bounds is None:
+            return isinstance(value, bool)
+        if self.type is ColumnType.DATE:
+            return isinstance(value, dt.date) and self.bounds[0] <= value <= self.bounds[1]  # type: ignore[operator]
+        if not isinstance(value, int | Decimal) or isinstance(value, bool):
+            return False
+        whole = self.type is not ColumnType.INTEGER or value % 1 == 0
+        return whole and self.bounds[0] <= value <= self.bounds[1]  # type: ignore[operator]
+
 
 class Chart(Model):
     x: str
@@ -317,7 +500,7 @@ class AnalysisHeader(Model):
     title: Bilingual
     description: Bilingual
     parameters: dict[Identifier, Parameter] = {}
-    reviewers: tuple[Name, ...]
+    reviewers: tuple[Name, ...] = Field(min_length=1)
     chart: Chart | None = None
     columns: dict[str, Bilingual] = {}
     """Headings of the result's columns."""
