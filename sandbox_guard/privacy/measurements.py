@@ -29,6 +29,7 @@ class Profile(Protocol):
 
 _INTEGER = dp.atom_domain(T="i64")
 _VECTOR = dp.vector_domain(_INTEGER)
+_SCORES = dp.vector_domain(dp.atom_domain(T="u64"))
 _COUNTS = dp.map_domain(_INTEGER, _INTEGER)
 
 
@@ -49,6 +50,18 @@ def thresholded_gaussian(scale: float, threshold: int) -> Measurement:
     delta), where delta holds only once counts *equal* to the threshold are dropped (opendp#2922)."""
     metric = dp.l02inf_distance(dp.absolute_distance(T="f64"))
     measurement: Measurement = dp.m.make_gaussian_threshold(_COUNTS, metric, scale=scale, threshold=threshold)
+    return measurement
+
+
+def noisy_min(scale: float) -> Measurement:
+    """Vector of scores, all 0 or more → index of about the least. map(largest move of a score: int) → rho.
+
+    Under zCDP OpenDP samples the exponential mechanism, P(index) ~ exp(-score / scale), whose range is
+    bounded: epsilon = 2 move / scale, and rho = epsilon² / 8.
+    """
+    measurement: Measurement = dp.m.make_noisy_max(
+        _SCORES, dp.linf_distance(T="u64"), dp.zero_concentrated_divergence(), scale=scale, negate=True
+    )
     return measurement
 
 

@@ -4,6 +4,7 @@
     Laplace                discrete Laplace over an integer vector; epsilon = l1 / scale, rho = epsilon² / 2
     ThresholdedGaussian    discrete Gaussian over counts of units by key, kept above a threshold: keys that
                            the data supplies; rho as above, and delta for the keys of one unit alone
+    NoisyMin               the exponential mechanism over scores (quantiles); rho = epsilon² / 8
 
 The sampler and the cost both come from the one OpenDP measurement that a mechanism holds. It is built
 and checked before anything is charged: a mechanism whose cost does not cover its measurement's own map
@@ -253,6 +254,61 @@ class ThresholdedGaussian:
             "l2_squared": self.l2_squared,
             "scale": self.scale.hex(),
             "threshold": self.threshold,
+        }
+
+
+@dataclass(frozen=True)
+class NoisyMin:
+    """For each group, the index of about the least of several scores.
+
+    One row moves every score of its group by at most `weight`; squaring how many rows a unit has in each
+    group and adding gives at most `l2_squared`. With k rows in a group that group's choice costs
+    (k weight)² / 2 scale², so all groups together cost l2_squared times what one row costs.
+    """
+
+    l2_squared: int
+    weight: int
+    scale: float
+
+    name: ClassVar[str] = "noisy min"
+
+    def __post_init__(self) -> None:
+        _check_parameters(self.l2_squared, self.weight, scale=self.scale)
+        closed = self.l2_squared * self.weight**2 / (2 * Fraction(self.scale) ** 2)
+        _check_cover(self.cost.exact_rho, closed)
+        if self.l2_squared == (rows := math.isqrt(self.l2_squared)) ** 2:
+            _check_cover(self.cost.exact_rho, Fraction(self._measurement.map(rows * self.weight)))
+
+    @classmethod
+    def within(cls, l2_squared: int, weight: int, rho: int) -> NoisyMin:
+        """The least noise that costs at most `rho` units."""
+        scale = up_root(Fraction(l2_squared * weight**2 * RHO_UNITS, 2 * rho))
+        return _least(lambda s: cls(l2_squared, weight, s), scale, lambda m: m.cost.rho <= rho)
+
+    @cached_property
+    def _measurement(self) -> Measurement:
+        return measurements.noisy_min(self.scale)
+
+    @cached_property
+    def cost(self) -> Amount:
+        return Amount.charge(self.l2_squared * Fraction(self._measurement.map(self.weight)))
+
+    def release(self, scores: NDArray[np.uint64]) -> Integers:
+        """(groups, candidates) in, one index a group out."""
+        if scores.dtype != np.uint64 or scores.ndim != 2:
+            raise TypeError("scores are a table of unsigned 64-bit integers, a row a group")
+        return np.array([self._measurement(row) for row in scores], dtype=np.int64)
+
+    def excess(self, candidates: int, level: float) -> int:
+        """With at least this probability, the chosen score exceeds the least one by no more."""
+        return math.ceil(self.scale * math.log(candidates / (1 - level)) * (1 + 1e-12))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "mechanism": self.name,
+            "l2_squared": self.l2_squared,
+            "weight": self.weight,
+            "scale": self.scale.hex(),
         }
 
 

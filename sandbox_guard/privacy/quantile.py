@@ -1,0 +1,114 @@
+"""Quantiles by noisy selection among public bins, with an interval bought at the same price.
+
+The exact part is a histogram: how many rows of a group fall into each of a public, ordered list of bins
+that cover every value. A bin's score is how far the wanted rank lies outside the ranks that the bin
+holds, so some bin always scores 0, ties and gaps cost nothing, and one row moves a score by at most
+max(fraction, 1 - fraction) ranks. Ranks are counted in units of 1/denominator to stay integers.
+
+The interval is two further choices, of ranks a little lower and higher: by as much as a choice errs at
+most. Its ends are the outer edges of the bins chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox_guard.privacy.account import Amount, total
+from sandbox_guard.privacy.mechanism import Integers, NoisyMin, Unaffordable
+
+MOST_BINS = 10_000
+MOST_DENOMINATOR = 10_000
+_MOST_RANK = 2**61
+
+
+@dataclass(frozen=True)
+class Bins:
+    """By group, indexes of bins: the quantile lies in `at`, and at 95 % between the lower edge of `low`
+    and the upper edge of `high`."""
+
+    low: Integers
+    at: Integers
+    high: Integers
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """Releases the `fraction` quantile of every group. `choice` is made three times."""
+
+    fraction: Fraction
+    bins: int
+    choice: NoisyMin
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fraction <= 1 or self.fraction.denominator > MOST_DENOMINATOR:
+            raise ValueError(f"not a fraction between 0 and 1 in steps of 1/{MOST_DENOMINATOR}")
+        if not 1 <= self.bins <= MOST_BINS:
+            raise ValueError(f"{self.bins} bins are not 1 to {MOST_BINS}")
+        if self.choice.weight != _weight(self.fraction):
+            raise ValueError("the choice's weight is not that of this fraction")
+        if self._shift >= _MOST_RANK:
+            raise Unaffordable(f"an error of {self._shift} ranks does not fit 64 bits")
+
+    @classmethod
+    def within(cls, fraction: Fraction, bins: int, l2_squared: int, rho: int) -> Quantile:
+        """The least noise that costs at most `rho` units. `l2_squared`: how many rows one unit has in each
+        group, squared and added (K² for K rows that may all fall into one)."""
+        if rho < 3:
+            raise Unaffordable(f"{rho} units do not pay for three choices")
+        return cls(fraction, bins, NoisyMin.within(l2_squared, _weight(fraction), rho // 3))
+
+    @property
+    def cost(self) -> Amount:
+        return total([self.choice.cost] * 3)
+
+    @cached_property
+    def _shift(self) -> int:
+        """How far a choice errs at most with probability 0.975, in ranks times the denominator."""
+        return self.choice.excess(self.bins, 0.975)
+
+    def rank_half_width(self, level: float = 0.95) -> Fraction:
+        """With at least this probability the bin `at` holds a rank so near to the wanted one."""
+        return Fraction(self.choice.excess(self.bins, level), self.fraction.denominator)
+
+    def release(self, histogram: Integers) -> Bins:
+        """(groups, bins): exact numbers of rows, at least 0."""
+        return Bins(
+            *(self.choice.release(self.scores(histogram, shift)) for shift in (-self._shift, 0, self._shift))
+        )
+
+    def scores(self, histogram: Integers, shift: int = 0) -> NDArray[np.uint64]:
+        """How far each bin is from holding the wanted rank, which `shift` moves.
+
+        A rank below all rows belongs to the first bin, one above all to the last. Cells are clamped so
+        that nothing overflows on any data; a row still moves a cell by at most one.
+        """
+        if histogram.dtype != np.int64 or histogram.ndim != 2 or histogram.shape[1] != self.bins:
+            raise TypeError(f"a histogram is a table of 64-bit integers, {self.bins} bins a group")
+        p, q = self.fraction.numerator, self.fraction.denominator
+        cells = np.clip(histogram, 0, _MOST_RANK // (q * self.bins))
+        up_to = np.cumsum(cells, axis=1)
+        wanted = p * up_to[:, -1:] + shift
+        too_high = q * (up_to - cells) - wanted
+        too_low = wanted - q * up_to
+        too_high[:, 0] = 0
+        too_low[:, -1] = 0
+        outside: Integers = np.maximum(0, np.maximum(too_high, too_low))
+        return outside.astype(np.uint64)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "mechanism": "quantile",
+            "fraction": str(self.fraction),
+            "bins": self.bins,
+            "choice": self.choice.as_dict(),
+        }
+
+
+def _weight(fraction: Fraction) -> int:
+    return max(fraction.numerator, fraction.denominator - fraction.numerator)
