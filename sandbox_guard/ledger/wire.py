@@ -168,6 +168,8 @@ class EntryKind(StrEnum):
     SANDBOX = "sandbox"
     LOAD = "load"
     """A new data version: dataset, serial and random id."""
+    RESTORE = "restore"
+    """The ledger was restored from a backup, and what became of the gap."""
 
 
 class Entry(Message):
@@ -188,6 +190,54 @@ class Sandbox(Message):
     sandbox_id: str
     token: str
     """Shown once, to the hub, which hands it to the vault; the ledger keeps its hash."""
+
+
+# ------------------------------------------------------------------- what stewards and auditors send
+
+
+class Subject(Message):
+    """What a suspension is about."""
+
+    kind: Literal["member", "project", "dataset"]
+    name: str
+
+
+class Standing(Message):
+    """A subject that is suspended or closed."""
+
+    subject: Subject
+    state: Literal["suspended", "closed"]
+    position: int
+
+
+class Act(Message):
+    """Who decides, and why: every change by a person is an entry with both."""
+
+    actor: Annotated[str, Field(min_length=1, max_length=200)]
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class EntryFilter(Message):
+    """Which entries; those left out do not narrow. Newest first, at most `limit`, before position `before`."""
+
+    actor: str | None = None
+    project: str | None = None
+    dataset: str | None = None
+    kind: EntryKind | None = None
+    code: str | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    min_rho: Units | None = None
+    text: str | None = None
+    """Occurs in the SQL or the facts, as the entry encodes it."""
+    before: int | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class EntryPage(Message):
+    entries: tuple[Entry, ...]
+    next_before: int | None
+    """Give it as `before` for the next page; None on the last."""
 
 
 class Ledger(Protocol):

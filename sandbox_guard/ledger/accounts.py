@@ -1,0 +1,138 @@
+"""Budgets: which accounts a query pays from, and taking it from all of them or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from sandbox_guard.errors import Refused
+from sandbox_guard.ledger.schema import Budget
+from sandbox_guard.ledger.verify import account_key, accounts_charged
+from sandbox_guard.ledger.wire import AccountCap, Amount, Asker, Balance, Spend
+
+ToEpsilon = Callable[[int, int], tuple[float, float]]
+"""(rho, delta) in micro-units to the (epsilon, delta) they amount to; `privacy` has it, the composition
+root hands it in."""
+
+LEVELS = ("population", "dataset", "project", "member")
+
+
+def account_of(cap: AccountCap) -> str:
+    """The account's key. Raises ValueError where the names do not fit the level."""
+    needed = {
+        "population": (),
+        "dataset": (cap.dataset,),
+        "project": (cap.project,),
+        "member": (cap.member, cap.project),
+    }[cap.level]
+    if None in needed:
+        raise ValueError(f"a {cap.level} account lacks a name")
+    return account_key(cap.level, *(name for name in needed if name), cap.population)
+
+
+def take(connection: Connection, asker: Asker, spends: Sequence[Spend]) -> list[dict[str, object]]:
+    """Take the cost from every account concerned; returns what each paid, as the entry records it.
+
+    Raises Refused at the first account that would go over its cap: the caller's transaction then ends, so
+    that none has paid.
+    """
+    due = accounts_charged(asker.member, asker.project, [spend.model_dump() for spend in spends])
+    taken: list[dict[str, object]] = []
+    for account, (rho, delta) in sorted(due.items()):
+        paid = connection.execute(
+            update(Budget)
+            .where(
+                Budget.account == account,
+                Budget.spent_rho + rho <= Budget.cap_rho,
+                Budget.spent_delta + delta <= Budget.cap_delta,
+            )
+            .values(spent_rho=Budget.spent_rho + rho, spent_delta=Budget.spent_delta + delta)
+        )
+        if paid.rowcount != 1:
+            raise _refusal(connection, account, rho, delta)
+        taken.append({"account": account, "rho": rho, "delta": delta})
+    return taken
+
+
+def _refusal(connection: Connection, account: str, rho: int, delta: int) -> Refused:
+    budget = connection.execute(select(Budget.__table__).where(Budget.account == account)).one_or_none()
+    if budget is None:
+        return Refused("budget.no_account", account=account)
+    name = {
+        "population": budget.population,
+        "dataset": budget.dataset,
+        "project": budget.project,
+        "member": budget.member,
+    }[budget.level]
+    if budget.spent_rho + rho > budget.cap_rho:
+        cost, left = _percent(rho, budget.spent_rho, budget.cap_rho)
+        return Refused(f"budget.{budget.level}", name=name, cost=cost, left=left)
+    cost, left = _percent(delta, budget.spent_delta, budget.cap_delta)
+    return Refused("budget.delta", account=account, cost=cost, left=left)
+
+
+def _percent(cost: int, spent: int, cap: int) -> tuple[Decimal, Decimal]:
+    """Cost and rest in % of the cap, to 0.01, the cost rounded up and the rest down."""
+    if cap == 0:
+        return Decimal(100), Decimal(0)
+    hundredth = Decimal("0.01")
+    return (
+        (Decimal(100 * cost) / cap).quantize(hundredth, ROUND_CEILING),
+        (Decimal(100 * max(cap - spent, 0)) / cap).quantize(hundredth, ROUND_FLOOR),
+    )
+
+
+def set_caps(connection: Connection, caps: Sequence[AccountCap]) -> None:
+    """What policy allows from now on. What was spent stays; an account that policy no longer names gets
+    nothing more."""
+    connection.execute(update(Budget).values(cap_rho=0, cap_delta=0))
+    for cap in caps:
+        account = account_of(cap)
+        amounts = {"cap_rho": cap.cap.rho, "cap_delta": cap.cap.delta}
+        known = connection.execute(update(Budget).where(Budget.account == account).values(**amounts))
+        if known.rowcount == 0:
+            nothing = {"spent_rho": 0, "spent_delta": 0, "renewed_rho": 0, "renewed_delta": 0}
+            names = cap.model_dump(include={"level", "population", "dataset", "project", "member"})
+            connection.execute(insert(Budget), {"account": account, **names, **amounts, **nothing})
+
+
+def renew(connection: Connection, account: str) -> Amount:
+    """A new term: nothing is spent of it yet, and what was spent is remembered. Returns what that was."""
+    budget = connection.execute(select(Budget.__table__).where(Budget.account == account)).one_or_none()
+    if budget is None:
+        raise Refused("budget.no_account", account=account)
+    connection.execute(
+        update(Budget)
+        .where(Budget.account == account)
+        .values(
+            spent_rho=0,
+            spent_delta=0,
+            renewed_rho=Budget.renewed_rho + Budget.spent_rho,
+            renewed_delta=Budget.renewed_delta + Budget.spent_delta,
+        )
+    )
+    return Amount(rho=budget.spent_rho, delta=budget.spent_delta)
+
+
+def balance_of(budget: Row[Any], to_epsilon: ToEpsilon) -> Balance:
+    """Epsilon counts earlier terms too: a renewal does not make what came out forgotten."""
+    epsilon, epsilon_delta = to_epsilon(
+        budget.spent_rho + budget.renewed_rho, budget.spent_delta + budget.renewed_delta
+    )
+    return Balance(
+        account=AccountCap(
+            level=budget.level,
+            population=budget.population,
+            dataset=budget.dataset,
+            project=budget.project,
+            member=budget.member,
+            cap=Amount(rho=budget.cap_rho, delta=budget.cap_delta),
+        ),
+        spent=Amount(rho=budget.spent_rho, delta=budget.spent_delta),
+        renewed=Amount(rho=budget.renewed_rho, delta=budget.renewed_delta),
+        epsilon=epsilon,
+        epsilon_delta=epsilon_delta,
+    )

@@ -1,0 +1,590 @@
+"""The ledger in process: every method is one transaction over state and log.
+
+What a vault may do stands first and is the `Ledger` protocol of `wire`; then what the hub, stewards and
+auditors do. Who may call what is decided by `service`, which has a token for each caller.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from sandbox_guard.errors import Fault, Refused
+from sandbox_guard.ledger import access, accounts, log, schema
+from sandbox_guard.ledger.accounts import ToEpsilon
+from sandbox_guard.ledger.database import open_database, reading
+from sandbox_guard.ledger.log import Clock, Signer, Transaction, stamp
+from sandbox_guard.ledger.verify import canonical
+from sandbox_guard.ledger.wire import (
+    Act,
+    Asker,
+    Balance,
+    Charge,
+    ChargeRequest,
+    Entry,
+    EntryFilter,
+    EntryKind,
+    EntryPage,
+    ProjectTerms,
+    Question,
+    RefusalReport,
+    Release,
+    Sandbox,
+    Standing,
+    Subject,
+    Terms,
+)
+
+
+class LedgerStore:
+    """Implements `wire.Ledger` on a database of its own.
+
+    `url` is SQLAlchemy's (`sqlite:////…/ledger.sqlite`, `postgresql+psycopg://…`), `signing_key` a file that
+    is made on first use, `to_epsilon` turns micro-units of rho and delta into what people are shown. Methods
+    raise Refused (`budget.*`, `access.*`), Fault where the database fails, and ValueError for a message that
+    no honest caller sends.
+    """
+
+    def __init__(
+        self, url: str, *, signing_key: Path, to_epsilon: ToEpsilon, clock: Clock = log.utc_now
+    ) -> None:
+        self.engine = open_database(url)
+        self.signer = Signer.at(signing_key)
+        self._to_epsilon = to_epsilon
+        self._clock = clock
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    # ----------------------------------------------------------------- for a vault: wire.Ledger
+
+    def find(self, asker: Asker, question: Question) -> Release | None:
+        with self._reading() as connection:
+            access.authorise(connection, asker, question, self._now(connection))
+            if _released(connection, asker, question) is None:
+                return None
+        with self._transaction() as tx:
+            access.authorise(tx.connection, asker, question, tx.now)
+            release = _released(tx.connection, asker, question)
+            if release is not None:
+                _log_reuse(tx, asker, question, release.charge_id, release.release_id)
+            return release
+
+    def charge(self, asker: Asker, request: ChargeRequest) -> Charge:
+        _check_amounts(request)
+        with self._transaction() as tx:
+            terms = access.authorise(tx.connection, asker, request.question, tx.now)
+            paid = _paid_already(tx, asker, request)
+            if paid is not None:
+                return paid
+            if tx.restored is not None:
+                raise Refused("budget.ledger_restored")
+            if request.policy_digest != tx.policy_digest:
+                raise Refused("access.policy_not_applied")
+            taken = accounts.take(tx.connection, asker, request.spends)
+            charge_id = secrets.token_hex(16)
+            facts = {
+                **_who(asker, terms),
+                **request.model_dump(mode="json"),
+                "charge_id": charge_id,
+                "accounts": taken,
+            }
+            position = tx.append(EntryKind.CHARGE, asker.member, asker.project, facts)
+            tx.connection.execute(
+                insert(schema.Charge),
+                {
+                    "charge_id": charge_id,
+                    "position": position,
+                    "project": asker.project,
+                    "member": asker.member,
+                    "request_id": request.request_id,
+                    "question": question_key(request.question),
+                    "plan_digest": request.plan_digest,
+                    "lost": False,
+                },
+            )
+            return Charge(charge_id=charge_id, position=position)
+
+    def publish(self, asker: Asker, charge_id: str, body: str) -> Release:
+        json.loads(body)
+        with self._transaction() as tx:
+            charge = _own_charge(tx.connection, asker, charge_id)
+            release = _release_of(tx.connection, asker, charge_id)
+            if release is not None:
+                return release
+            if charge.lost:
+                raise Refused("budget.release_lost")
+            release_id = secrets.token_hex(16)
+            facts = {
+                "member": asker.member,
+                "charge_id": charge_id,
+                "release_id": release_id,
+                "body_digest": _digest(body),
+            }
+            position = tx.append(EntryKind.RELEASE, asker.member, asker.project, facts)
+            tx.connection.execute(
+                insert(schema.Release),
+                {
+                    "release_id": release_id,
+                    "charge_id": charge_id,
+                    "position": position,
+                    "project": charge.project,
+                    "question": charge.question,
+                    "body": body,
+                },
+            )
+            release = _release_of(tx.connection, asker, charge_id)
+            assert release is not None
+            return release
+
+    def fault(self, asker: Asker, charge_id: str) -> None:
+        with self._transaction() as tx:
+            _own_charge(tx.connection, asker, charge_id)
+            facts = {"member": asker.member, "charge_id": charge_id}
+            tx.append(EntryKind.FAULT, asker.member, asker.project, facts)
+
+    def refuse(self, asker: Asker, report: RefusalReport) -> None:
+        with self._transaction() as tx:
+            terms = access.terms_of(tx.connection, asker.project)
+            facts = {**_who(asker, terms), **report.model_dump(mode="json")}
+            tx.append(EntryKind.REFUSAL, asker.member, asker.project, facts)
+
+    def balances(self, asker: Asker) -> tuple[Balance, ...]:
+        with self._reading() as connection:
+            terms = access.terms_of(connection, asker.project)
+            if terms is None or asker.member not in terms.members:
+                raise Refused("access.not_member", member=asker.member, project=asker.project)
+            return self._balances(connection, asker, terms)
+
+    def history(self, asker: Asker) -> tuple[Release, ...]:
+        with self._reading() as connection:
+            terms = access.admit(connection, asker, self._now(connection))
+            rows = connection.execute(
+                _releases()
+                .where(schema.Release.project == asker.project)
+                .order_by(schema.Release.position.desc())
+            )
+            releases = (_release(row, asker) for row in rows)
+            if access.analyses_only(terms, asker.member):
+                return tuple(r for r in releases if access.approved(terms, r.question))
+            return tuple(releases)
+
+    # -------------------------------------------------------------------------- for the hub
+
+    def open_sandbox(self, asker: Asker, actor: str) -> Sandbox:
+        """A new right to speak for this member and project. Raises Refused where they may not work now."""
+        sandbox = Sandbox(sandbox_id=secrets.token_hex(8), token=f"sgl_{secrets.token_urlsafe(32)}")
+        with self._transaction() as tx:
+            access.admit(tx.connection, asker, tx.now)
+            tx.connection.execute(
+                insert(schema.Sandbox),
+                {
+                    "sandbox_id": sandbox.sandbox_id,
+                    "member": asker.member,
+                    "project": asker.project,
+                    "token_hash": _digest(sandbox.token),
+                    "ended": False,
+                },
+            )
+            facts = {"member": asker.member, "sandbox_id": sandbox.sandbox_id, "state": "open"}
+            tx.append(EntryKind.SANDBOX, actor, asker.project, facts)
+        return sandbox
+
+    def end_sandbox(self, sandbox_id: str, actor: str) -> None:
+        """Its token is worth nothing from now on. Ending it twice, or one there never was, does nothing."""
+        with self._transaction() as tx:
+            sandbox = tx.connection.execute(
+                select(schema.Sandbox.__table__).where(
+                    schema.Sandbox.sandbox_id == sandbox_id, schema.Sandbox.ended.is_(False)
+                )
+            ).one_or_none()
+            if sandbox is None:
+                return
+            tx.connection.execute(
+                update(schema.Sandbox).where(schema.Sandbox.sandbox_id == sandbox_id).values(ended=True)
+            )
+            facts = {"member": sandbox.member, "sandbox_id": sandbox_id, "state": "ended"}
+            tx.append(EntryKind.SANDBOX, actor, sandbox.project, facts)
+
+    def asker_of(self, token: str) -> Asker:
+        """Whose sandbox holds this token. Raises Refused where none does."""
+        with self._reading() as connection:
+            sandbox = connection.execute(
+                select(schema.Sandbox.member, schema.Sandbox.project).where(
+                    schema.Sandbox.token_hash == _digest(token), schema.Sandbox.ended.is_(False)
+                )
+            ).one_or_none()
+        if sandbox is None:
+            raise Refused("access.sandbox_ended")
+        return Asker(member=sandbox.member, project=sandbox.project)
+
+    # ------------------------------------------------------------------------ for the steward
+
+    def apply(self, terms: Terms, act: Act) -> int:
+        """Put a policy in force; returns the position of its entry. What was spent stays spent."""
+        with self._transaction() as tx:
+            accounts.set_caps(tx.connection, terms.accounts)
+            tx.connection.execute(delete(schema.Project))
+            if terms.projects:
+                tx.connection.execute(
+                    insert(schema.Project),
+                    [{"name": p.project, "terms": p.model_dump_json()} for p in terms.projects],
+                )
+            tx.policy_digest = terms.policy_digest
+            caps = [
+                {"account": accounts.account_of(cap), "rho": cap.cap.rho, "delta": cap.cap.delta}
+                for cap in terms.accounts
+            ]
+            facts = {
+                "reason": act.reason,
+                "policy_digest": terms.policy_digest,
+                "accounts": sorted(caps, key=lambda cap: str(cap["account"])),
+                "projects": [project.model_dump(mode="json") for project in terms.projects],
+            }
+            return tx.append(EntryKind.POLICY, act.actor, None, facts)
+
+    def suspend(self, subject: Subject, act: Act) -> int:
+        """Takes effect on the next question, the free ones too."""
+        return self._stand(EntryKind.SUSPEND, subject, "suspended", act)
+
+    def resume(self, subject: Subject, act: Act) -> int:
+        return self._stand(EntryKind.RESUME, subject, None, act)
+
+    def close_project(self, project: str, act: Act) -> int:
+        """For good: no later policy opens it again."""
+        return self._stand(EntryKind.CLOSE, Subject(kind="project", name=project), "closed", act)
+
+    def _stand(self, kind: EntryKind, subject: Subject, state: str | None, act: Act) -> int:
+        with self._transaction() as tx:
+            standing = schema.Standing
+            this = (standing.kind == subject.kind) & (standing.name == subject.name)
+            if tx.connection.scalar(select(standing.state).where(this)) == "closed":
+                raise Refused("access.project_closed", project=subject.name)
+            facts = {"reason": act.reason, "subject": subject.model_dump()}
+            project = subject.name if subject.kind == "project" else None
+            position = tx.append(kind, act.actor, project, facts)
+            tx.connection.execute(delete(standing).where(this))
+            if state is not None:
+                row = {"kind": subject.kind, "name": subject.name, "state": state, "position": position}
+                tx.connection.execute(insert(standing), row)
+            return position
+
+    def renew(self, account: str, act: Act) -> int:
+        """Start a new term of one account (its key, such as `project/p1/firms`)."""
+        with self._transaction() as tx:
+            spent = accounts.renew(tx.connection, account)
+            facts = {"reason": act.reason, "account": account, "spent": spent.model_dump()}
+            return tx.append(EntryKind.RENEW, act.actor, None, facts)
+
+    def record_load(self, dataset: str, version: str, act: Act) -> int:
+        """A new data version there is. Recording it again changes nothing."""
+        load = schema.Load
+        with self._transaction() as tx:
+            known = tx.connection.scalar(
+                select(load.position).where(load.dataset == dataset, load.version == version)
+            )
+            if known is not None:
+                return known
+            facts = {"reason": act.reason, "dataset": dataset, "version": version}
+            position = tx.append(EntryKind.LOAD, act.actor, None, facts)
+            row = {"dataset": dataset, "version": version, "position": position}
+            tx.connection.execute(insert(load), row)
+            return position
+
+    # ------------------------------------------------------------------------ for the auditor
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Who and what is suspended or closed."""
+        table = schema.Standing.__table__
+        with self._reading() as connection:
+            rows = connection.execute(select(table).order_by(table.c.kind, table.c.name))
+            return tuple(
+                Standing(
+                    subject=Subject(kind=row.kind, name=row.name), state=row.state, position=row.position
+                )
+                for row in rows
+            )
+
+    def all_balances(self) -> tuple[Balance, ...]:
+        with self._reading() as connection:
+            budgets = connection.execute(select(schema.Budget.__table__).order_by(schema.Budget.account))
+            return tuple(accounts.balance_of(budget, self._to_epsilon) for budget in budgets)
+
+    def entries(self, wanted: EntryFilter) -> EntryPage:
+        with self._reading() as connection:
+            found = connection.execute(_matching(wanted).limit(wanted.limit + 1)).all()
+        more = len(found) > wanted.limit
+        page = found[: wanted.limit]
+        return EntryPage(
+            entries=tuple(_entry(row.leaf) for row in page), next_before=page[-1].position if more else None
+        )
+
+    def export(self) -> Iterator[str]:
+        """The lines of an export, for `verify`."""
+        return log.export(self.engine, self.signer)
+
+    def checkpoint(self, size: int | None = None) -> str:
+        """A signed note of the log as it is, or as it was at `size` entries."""
+        with self._reading() as connection:
+            return log.checkpoint(connection, self.signer, size)
+
+    @property
+    def public_key(self) -> str:
+        return str(self.signer.public)
+
+    def inclusion_proof(self, position: int, size: int) -> list[str]:
+        """Hashes in hex. Raises ValueError where the log has no such entry or size."""
+        with self._reading() as connection:
+            if not 0 <= position < size <= _size(connection):
+                raise ValueError("no such entry in a log of that size")
+            return [h.hex() for h in log.inclusion_proof(connection, position, size)]
+
+    def consistency_proof(self, old: int, new: int) -> list[str]:
+        with self._reading() as connection:
+            if not 0 <= old <= new <= _size(connection):
+                raise ValueError("no such sizes")
+            return [h.hex() for h in log.consistency_proof(connection, old, new)]
+
+    # ------------------------------------------------------------------------------- inside
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        try:
+            with log.transaction(self.engine, self.signer, self._clock) as tx:
+                yield tx
+        except SQLAlchemyError as error:
+            raise Fault from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with reading(self.engine) as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise Fault from error
+
+    def _now(self, connection: Connection) -> str:
+        return max(stamp(self._clock()), connection.scalar(select(schema.Head.at)) or "")
+
+    def _balances(self, connection: Connection, asker: Asker, terms: ProjectTerms) -> tuple[Balance, ...]:
+        """This member's accounts and those above: same project, or granted datasets and their populations."""
+        budgets = connection.execute(select(schema.Budget.__table__).order_by(schema.Budget.account)).all()
+        own = [b for b in budgets if b.project == asker.project and b.member in (None, asker.member)]
+        populations = {budget.population for budget in own}
+        shown = [
+            *own,
+            *(b for b in budgets if b.level == "dataset" and b.dataset in terms.datasets),
+            *(b for b in budgets if b.level == "population" and b.population in populations),
+        ]
+        shown.sort(key=lambda b: (b.population, -accounts.LEVELS.index(b.level), b.account))
+        return tuple(accounts.balance_of(budget, self._to_epsilon) for budget in shown)
+
+
+def question_key(question: Question) -> str:
+    """The same question over the same data has the same key."""
+    return _digest(canonical({"digest": question.digest, "versions": question.versions}).decode())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _size(connection: Connection) -> int:
+    return connection.scalar(select(func.max(schema.Entry.position) + 1)) or 0
+
+
+def _check_amounts(request: ChargeRequest) -> None:
+    """Raises ValueError for a cost that rounds to nothing or that its datasets do not account for."""
+    seen = set()
+    for spend in request.spends:
+        parts = spend.datasets.values()
+        if spend.population in seen:
+            raise ValueError("a population stands in one spend")
+        seen.add(spend.population)
+        if spend.cost.rho < 1 or any(part.rho < 1 for part in parts):
+            raise ValueError("every charge is at least one micro-unit of rho")
+        if any(part.rho > spend.cost.rho or part.delta > spend.cost.delta for part in parts):
+            raise ValueError("a dataset's part is above the whole cost")
+        if sum(part.rho for part in parts) < spend.cost.rho or sum(p.delta for p in parts) < spend.cost.delta:
+            raise ValueError("the datasets' parts do not cover the cost")
+        if not spend.datasets.keys() <= request.question.versions.keys():
+            raise ValueError("a dataset is charged whose version is not named")
+
+
+def _who(asker: Asker, terms: ProjectTerms | None) -> dict[str, object]:
+    """Person, organisation and purpose, as every logged request has them."""
+    return {
+        "member": asker.member,
+        "role": terms.members.get(asker.member) if terms else None,
+        "organisation": terms.organisation if terms else None,
+        "purpose": terms.purpose if terms else None,
+        "agreement": terms.agreement if terms else None,
+    }
+
+
+def _paid_already(tx: Transaction, asker: Asker, request: ChargeRequest) -> Charge | None:
+    """The charge of this request, or that of the same question: its release, or the right to finish it."""
+    table = schema.Charge.__table__
+    key = question_key(request.question)
+    same_request = tx.connection.execute(
+        select(table).where(
+            table.c.project == asker.project,
+            table.c.member == asker.member,
+            table.c.request_id == request.request_id,
+        )
+    ).one_or_none()
+    if same_request is not None:
+        if same_request.question != key:
+            raise Refused("budget.request_reused", request_id=request.request_id)
+        release = _release_of(tx.connection, asker, same_request.charge_id)
+        if release is None and same_request.lost:
+            raise Refused("budget.release_lost")
+        if release is None and same_request.plan_digest != request.plan_digest:
+            raise Refused("budget.request_reused", request_id=request.request_id)
+        return Charge(charge_id=same_request.charge_id, position=same_request.position, release=release)
+    release = _released(tx.connection, asker, request.question)
+    if release is not None:
+        _log_reuse(tx, asker, request.question, release.charge_id, release.release_id)
+        position = tx.connection.scalar(
+            select(table.c.position).where(table.c.charge_id == release.charge_id)
+        )
+        return Charge(charge_id=release.charge_id, position=position or 0, release=release)
+    unfinished = tx.connection.execute(
+        select(table)
+        .outerjoin(schema.Release, schema.Release.charge_id == table.c.charge_id)
+        .where(
+            table.c.project == asker.project,
+            table.c.question == key,
+            table.c.plan_digest == request.plan_digest,
+            table.c.lost.is_(False),
+            schema.Release.release_id.is_(None),
+        )
+        .order_by(table.c.position)
+        .limit(1)
+    ).one_or_none()
+    if unfinished is None:
+        return None
+    _log_reuse(tx, asker, request.question, unfinished.charge_id, None)
+    return Charge(charge_id=unfinished.charge_id, position=unfinished.position)
+
+
+def _log_reuse(
+    tx: Transaction, asker: Asker, question: Question, charge_id: str, release_id: str | None
+) -> None:
+    facts = {
+        **_who(asker, access.terms_of(tx.connection, asker.project)),
+        "question": question.model_dump(mode="json"),
+        "charge_id": charge_id,
+        "release_id": release_id,
+    }
+    tx.append(EntryKind.REUSE, asker.member, asker.project, facts)
+
+
+def _own_charge(connection: Connection, asker: Asker, charge_id: str) -> Row[Any]:
+    table = schema.Charge.__table__
+    charge = connection.execute(
+        select(table).where(table.c.charge_id == charge_id, table.c.project == asker.project)
+    ).one_or_none()
+    if charge is None:
+        raise Refused("access.not_yours")
+    return charge
+
+
+# ---------------------------------------------------------------------------- rows to messages
+
+
+def _releases() -> Select[Any]:
+    """Releases with the leaves of their charge (what was asked) and of their own entry (when)."""
+    paid, shown = schema.Entry.__table__.alias("paid"), schema.Entry.__table__.alias("shown")
+    return (
+        select(
+            schema.Release.__table__,
+            paid.c.leaf.label("charge_leaf"),
+            shown.c.at.label("released_at"),
+        )
+        .join(schema.Charge, schema.Charge.charge_id == schema.Release.charge_id)
+        .join(paid, paid.c.position == schema.Charge.position)
+        .join(shown, shown.c.position == schema.Release.position)
+    )
+
+
+def _released(connection: Connection, asker: Asker, question: Question) -> Release | None:
+    row = connection.execute(
+        _releases()
+        .where(schema.Release.project == asker.project, schema.Release.question == question_key(question))
+        .order_by(schema.Release.position)
+        .limit(1)
+    ).one_or_none()
+    return _release(row, asker) if row is not None else None
+
+
+def _release_of(connection: Connection, asker: Asker, charge_id: str) -> Release | None:
+    row = connection.execute(_releases().where(schema.Release.charge_id == charge_id)).one_or_none()
+    return _release(row, asker) if row is not None else None
+
+
+def _release(row: Row[Any], asker: Asker) -> Release:
+    """As this asker may see it: the text of a query is its author's and the auditors'."""
+    charge = json.loads(row.charge_leaf)
+    facts = charge["facts"]
+    return Release(
+        release_id=row.release_id,
+        charge_id=row.charge_id,
+        position=row.position,
+        question=facts["question"],
+        spends=facts["spends"],
+        sql=facts["sql"] if facts["member"] == asker.member else "",
+        body=row.body,
+        body_digest=_digest(row.body),
+        member=facts["member"],
+        project=row.project,
+        released_at=row.released_at,
+    )
+
+
+def _entry(leaf: str) -> Entry:
+    entry = json.loads(leaf)
+    return Entry(
+        position=entry["position"],
+        at=entry["at"],
+        kind=entry["kind"],
+        actor=entry["actor"],
+        project=entry["project"],
+        facts=entry["facts"],
+        leaf=leaf,
+    )
+
+
+def _matching(wanted: EntryFilter) -> Select[int, str]:
+    entry = schema.Entry
+    query = select(entry.position, entry.leaf).order_by(entry.position.desc())
+    if wanted.before is not None:
+        query = query.where(entry.position < wanted.before)
+    if wanted.actor is not None:
+        query = query.where(entry.actor == wanted.actor)
+    if wanted.project is not None:
+        query = query.where(entry.project == wanted.project)
+    if wanted.kind is not None:
+        query = query.where(entry.kind == wanted.kind.value)
+    if wanted.code is not None:
+        query = query.where(entry.code == wanted.code)
+    if wanted.since is not None:
+        query = query.where(entry.at >= stamp(wanted.since))
+    if wanted.until is not None:
+        query = query.where(entry.at <= stamp(wanted.until))
+    if wanted.min_rho is not None:
+        query = query.where(entry.rho >= wanted.min_rho)
+    if wanted.text is not None:
+        query = query.where(entry.leaf.icontains(json.dumps(wanted.text)[1:-1], autoescape=True))
+    if wanted.dataset is not None:
+        about = select(schema.EntryDataset.position).where(schema.EntryDataset.dataset == wanted.dataset)
+        query = query.where(entry.position.in_(about))
+    return query
