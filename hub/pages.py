@@ -1,0 +1,196 @@
+"""The hub's pages that are ours: signing in, the projects of a person, their password, the language.
+
+Pages of the stock hub that would let people do what they should not (mint tokens, accept shares, start
+a server that is no project) are answered here with 404 or a way home.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from jupyterhub import orm
+from jupyterhub.handlers.base import BaseHandler
+from jupyterhub.handlers.login import LoginHandler, LogoutHandler
+from jupyterhub.handlers.pages import SpawnPendingHandler
+from tornado import web
+
+from hub import access
+from hub.accounts import PASSWORD_LENGTH, Outcome
+from hub.deployment import deployment
+from hub.language import COOKIE, Language, Translate, language, translator
+from sandbox_guard.policy.model import Dataset, Project, Role
+
+
+class Page(BaseHandler):  # type: ignore[misc]
+    """A page in the language of whoever looks at it."""
+
+    @property
+    def language(self) -> Language:
+        if self.current_user:
+            return deployment().language_of(self.current_user.name)
+        return language(self.get_cookie(COOKIE))
+
+    @property
+    def t(self) -> Translate:
+        return translator(self.language)
+
+    @property
+    def template_namespace(self) -> dict[str, Any]:
+        return {**super().template_namespace, "lang": self.language, "t": self.t, "page": self.request.path}
+
+
+class SignIn(Page, LoginHandler):  # type: ignore[misc]
+    """The stock form and its safeguards, in two languages."""
+
+    def _render(self, login_error: str | None = None, **context: Any) -> Any:
+        known = {
+            "Invalid username or password": self.t("用户名或密码不正确。", "Wrong user name or password."),
+            "Login form invalid or expired. Try again.": self.t(
+                "页面已过期，请再试一次。", "The form has expired. Try again."
+            ),
+        }
+        return super()._render(login_error=known.get(login_error or "", login_error), **context)
+
+    def set_login_cookie(self, user: Any) -> None:
+        super().set_login_cookie(user)
+        self.set_cookie(COOKIE, deployment().language_of(user.name), path="/", samesite="Lax")
+
+
+class SignOut(Page, LogoutHandler):  # type: ignore[misc]
+    pass
+
+
+class SpawnPending(Page, SpawnPendingHandler):  # type: ignore[misc]
+    pass
+
+
+class ChooseLanguage(Page):
+    async def get(self, chosen: str) -> None:
+        if self.current_user:
+            deployment().accounts.set_language(self.current_user.name, chosen)
+        self.set_cookie(COOKIE, chosen, path="/", samesite="Lax")
+        self.redirect(self.get_next_url(default=self.hub.base_url))
+
+
+@dataclass(frozen=True)
+class Card:
+    """One project as the home page shows it."""
+
+    project: Project
+    role: Role
+    datasets: tuple[Dataset, ...]
+    server: str
+    state: str
+    """stopped, pending or running."""
+    expired: bool
+
+
+class Home(Page):
+    """The person's projects, each with a button that opens it."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        user = self.current_user
+        policies = deployment().policies()
+        person = policies.people[user.name]
+        cards = [
+            Card(
+                project=project,
+                role=project.members[user.name],
+                datasets=tuple(policies.datasets[name] for name in project.datasets),
+                server=(server := access.server_name(project.name)),
+                state=_state(user, server),
+                expired=project.agreement.expires < dt.date.today(),
+            )
+            for project in policies.projects.values()
+            if user.name in project.members
+        ]
+        self.finish(await self.render_template("home.html", person=person, cards=cards))
+
+
+def _state(user: Any, server: str) -> str:
+    if server not in user.spawners:
+        return "stopped"
+    spawner = user.spawners[server]
+    return "pending" if spawner.pending else "running" if spawner.ready else "stopped"
+
+
+class Password(Page):
+    """Choosing a new password ends every other session of the person."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        self.finish(await self.render_template("password.html", errors={}))
+
+    @web.authenticated
+    async def post(self) -> None:
+        name, accounts = self.current_user.name, deployment().accounts
+        old, new, again = (
+            self.get_body_argument(field, "", strip=False) for field in ("old", "new", "again")
+        )
+        errors = self._errors(new, again)
+        if not errors:
+            now, address = dt.datetime.now(dt.UTC), self.request.remote_ip
+            outcome = await asyncio.to_thread(accounts.verify, name, old, address, now)
+            if outcome is Outcome.LOCKED:
+                errors["old"] = self.t(
+                    "失败次数过多，请 15 分钟后再试。", "Too many failed attempts. Try again in 15 minutes."
+                )
+            elif outcome is Outcome.WRONG:
+                errors["old"] = self.t("当前密码不正确。", "This is not your present password.")
+        if errors:
+            self.set_status(422)
+            self.finish(await self.render_template("password.html", errors=errors))
+            return
+        await asyncio.to_thread(accounts.set_password, name, new)
+        self.current_user.cookie_id = orm.new_token()
+        self.db.commit()
+        self.set_login_cookie(self.current_user)
+        self.finish(await self.render_template("password.html", errors={}, changed=True))
+
+    def _errors(self, new: str, again: str) -> dict[str, str]:
+        if len(new) < PASSWORD_LENGTH:
+            return {
+                "new": self.t(
+                    f"新密码至少 {PASSWORD_LENGTH} 个字符。",
+                    f"At least {PASSWORD_LENGTH} characters, please.",
+                )
+            }
+        if new != again:
+            return {"again": self.t("两次输入的新密码不一致。", "The two new passwords differ.")}
+        return {}
+
+
+class WayHome(Page):
+    """Only projects are servers: there is no default one to start."""
+
+    @web.authenticated
+    async def get(self, *_: str) -> None:
+        self.redirect(self.hub.base_url + "home")
+
+    post = get
+
+
+class NotHere(Page):
+    async def get(self, *_: str) -> None:
+        raise web.HTTPError(404)
+
+    post = get
+
+
+PAGES: tuple[tuple[str, type], ...] = (
+    (r"/login", SignIn),
+    (r"/logout", SignOut),
+    (r"/language/(zh|en)", ChooseLanguage),
+    (r"/home", Home),
+    (r"/password", Password),
+    (r"/spawn-pending/([^/]+)/([^/]+)", SpawnPending),
+    (r"/spawn", WayHome),
+    (r"/spawn/([^/]+)/?", WayHome),
+    (r"/spawn-pending/([^/]+)/?", WayHome),
+    (r"/token", NotHere),
+    (r"/accept-share", NotHere),
+)

@@ -1,0 +1,108 @@
+"""One sandbox as local processes: `python -m hub.pair`, with an `Order` as JSON on standard input.
+
+Holds the two halves together: when one ends, the other is ended; when this process ends, however it does,
+the kernel ends both. The hub needs to remember one process id and nothing else, and a pair outlives a hub
+that is restarted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from pydantic import BaseModel
+
+VAULT_ENDED = 10
+NOTEBOOK_ENDED = 11
+"""Exit codes that say which half ended by itself."""
+
+GRACE = 5.0
+"""Seconds between asking a half to stop and killing it."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Half(BaseModel):
+    command: list[str]
+    environment: dict[str, str]
+    """All of it: nothing is inherited."""
+    directory: Path
+    log: Path
+
+
+class Order(BaseModel):
+    vault: Half
+    notebook: Half | None
+    """None in a vault-only sandbox."""
+
+
+def die_with_parent() -> None:
+    """For the child between fork and exec: have the kernel kill it when its parent is gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start(half: Half) -> subprocess.Popen[bytes]:
+    half.log.parent.mkdir(parents=True, exist_ok=True)
+    with half.log.open("ab") as log:
+        return subprocess.Popen(
+            half.command,
+            env=half.environment,
+            cwd=half.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  this process has one thread
+        )
+
+
+def stop(halves: list[subprocess.Popen[bytes]]) -> None:
+    """Ends the halves together with what they started (kernels, workers)."""
+    for half in halves:
+        half.terminate()
+    deadline = time.monotonic() + GRACE
+    for half in halves:
+        try:
+            half.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            os.killpg(half.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        half.wait()
+
+
+def main() -> int:
+    order = Order.model_validate_json(sys.stdin.buffer.read())
+
+    def asked_to_stop(_signal: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, asked_to_stop)
+    signal.signal(signal.SIGINT, asked_to_stop)
+    halves: list[subprocess.Popen[bytes]] = []
+    try:
+        halves.append(start(order.vault))
+        if order.notebook is not None:
+            halves.append(start(order.notebook))
+        while True:
+            if halves[0].poll() is not None:
+                return VAULT_ENDED
+            if any(half.poll() is not None for half in halves[1:]):
+                return NOTEBOOK_ENDED
+            time.sleep(0.1)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stop(halves)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

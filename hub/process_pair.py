@@ -1,0 +1,154 @@
+"""The process backend: both halves as processes of one local user.
+
+For trying the product out on one's own machine. One uid gives no confidentiality between the halves, so
+this backend claims no seal and every page says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import ClassVar
+
+import httpx
+from jupyterhub.spawner import LocalProcessSpawner
+from jupyterhub.utils import random_port
+
+from hub.access import Kind
+from hub.pair import GRACE, NOTEBOOK_ENDED, VAULT_ENDED, Half, Order
+from hub.settings import ROOT
+from hub.spawner import Sandbox, SandboxSpawner, log_file
+
+
+class ProcessPairSpawner(SandboxSpawner, LocalProcessSpawner):  # type: ignore[misc]
+    """Remembers the process id of `hub.pair`, as LocalProcessSpawner does; polling and stopping it polls
+    and stops both halves, also after the hub was restarted."""
+
+    backend: ClassVar[str] = "process"
+
+    async def start_halves(self, sandbox: Sandbox) -> str:
+        order = Order(vault=self._vault(sandbox), notebook=self._notebook(sandbox))
+        self.proc = subprocess.Popen(  # noqa: ASYNC220  the base class polls a Popen; a fork takes ms
+            [sys.executable, "-m", "hub.pair"],
+            cwd=ROOT,
+            env=_bare_environment(),
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.pid = self.proc.pid
+        assert self.proc.stdin is not None
+        self.proc.stdin.write(order.model_dump_json().encode())
+        self.proc.stdin.close()
+        await self._until_both_answer(sandbox)
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> str:
+        self.port = random_port()
+        return await super().start()
+
+    async def stop(self, now: bool = False) -> None:
+        """SIGTERM first: `hub.pair` passes it on, and kills what has not ended in time."""
+        if self.proc is None and not self.pid:
+            return
+        await self._signal(signal.SIGTERM)
+        await self.wait_for_death(GRACE + 2)
+        if await self.poll() is None:
+            await self._signal(signal.SIGKILL)
+            await self.wait_for_death(2)
+
+    def _vault(self, sandbox: Sandbox) -> Half:
+        return Half(
+            command=[sys.executable, "-m", "sandbox_guard.vault"],
+            environment={
+                **_bare_environment(),
+                "SANDBOX_GUARD_VAULT_CONFIG": str(sandbox.configuration),
+                "HOME": str(sandbox.folder),
+            },
+            directory=sandbox.folder,
+            log=log_file(self.settings, sandbox.member, self.name, "vault"),
+        )
+
+    def _notebook(self, sandbox: Sandbox) -> Half | None:
+        if sandbox.kind is not Kind.NOTEBOOK:
+            return None
+        command = [
+            sys.executable,
+            "-m",
+            "jupyterhub.singleuser",
+            *(["--allow-root"] if os.geteuid() == 0 else []),
+        ]
+        return Half(
+            command=command,
+            environment={
+                **_bare_environment(),
+                **self.notebook_environment(sandbox),
+                "SANDBOX_GUARD_URL": f"unix:{sandbox.socket}",
+                "SANDBOX_GUARD_SAMPLES": str(self.settings.home / "samples"),
+            },
+            directory=sandbox.home,
+            log=log_file(self.settings, sandbox.member, self.name, "notebook"),
+        )
+
+    async def _until_both_answer(self, sandbox: Sandbox) -> None:
+        """Returns when the server answers; raises within a second of a half's end, naming it."""
+        waiting: dict[str, tuple[httpx.AsyncHTTPTransport, str]] = {}
+        if sandbox.kind is Kind.NOTEBOOK:
+            waiting["vault"] = (httpx.AsyncHTTPTransport(uds=str(sandbox.socket)), "http://vault/health")
+        waiting["server"] = (
+            httpx.AsyncHTTPTransport(),
+            f"http://127.0.0.1:{self.port}{self.server.base_url}api",
+        )
+        started = time.monotonic()
+        while waiting:
+            status = await self.poll()
+            if status is not None:
+                raise self._ended(status, time.monotonic() - started)
+            for name, (transport, url) in list(waiting.items()):
+                if await _answers(transport, url):
+                    del waiting[name]
+                    if name == "vault":
+                        self.say(
+                            60,
+                            self.t(
+                                "保险库已就绪，正在等待笔记本…", "The vault is ready; the notebook is next…"
+                            ),
+                        )
+                    else:
+                        self.say(90, self.t("即将就绪…", "Almost there…"))
+            await asyncio.sleep(0.15)
+
+    def _ended(self, status: int, seconds: float) -> Exception:
+        self.log.error("%s: ended with %s after %.1f s of starting", self._log_name, status, seconds)
+        if status == VAULT_ENDED:
+            return self.failure(
+                "保险库启动后随即退出，请联系管理员查看 var/log 中的日志。",
+                "The vault stopped while starting. The administrator finds the reason in var/log.",
+            )
+        if status == NOTEBOOK_ENDED:
+            return self.failure(
+                "笔记本启动后随即退出，请联系管理员查看 var/log 中的日志。",
+                "The notebook stopped while starting. The administrator finds the reason in var/log.",
+            )
+        return self.failure("沙箱未能启动。", "The sandbox could not be started.")
+
+
+async def _answers(transport: httpx.AsyncHTTPTransport, url: str) -> bool:
+    try:
+        response = await transport.handle_async_request(httpx.Request("GET", url))
+        await response.aclose()
+    except httpx.TransportError:
+        return False
+    return response.status_code < 500
+
+
+def _bare_environment() -> dict[str, str]:
+    """Where programs are, and nothing of what the hub knows."""
+    return {
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+    }

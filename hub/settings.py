@@ -1,0 +1,89 @@
+"""Where things are and on which ports: read from the environment once, in one place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: policies, images and templates are found from here."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    home: Path
+    """The state directory, `var/` unless SANDBOX_GUARD_HOME says otherwise."""
+    policies: Path
+    backend: str
+    """How sandboxes are run: `process` for now."""
+    port: int
+    """The one port that people meet."""
+    proxy_api_port: int
+    hub_port: int
+    ledger_port: int
+    portal_port: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Raises ValueError naming the variable that is not a port."""
+
+        def port(name: str, default: int) -> int:
+            text = environ.get(name) or str(default)
+            if not text.isdigit() or not 0 < int(text) < 65536:
+                raise ValueError(f"{name}={text}: 不是端口号 / not a port number")
+            return int(text)
+
+        return cls(
+            home=Path(environ.get("SANDBOX_GUARD_HOME") or ROOT / "var").absolute(),
+            policies=Path(environ.get("SANDBOX_GUARD_POLICIES") or ROOT / "policies").absolute(),
+            backend=environ.get("SANDBOX_GUARD_BACKEND") or "process",
+            port=port("PORT", 8000),
+            proxy_api_port=port("SANDBOX_GUARD_PROXY_API_PORT", 8001),
+            hub_port=port("SANDBOX_GUARD_HUB_PORT", 8081),
+            ledger_port=port("SANDBOX_GUARD_LEDGER_PORT", 8201),
+            portal_port=port("SANDBOX_GUARD_PORTAL_PORT", 8202),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give a child process these same settings."""
+        return {
+            "SANDBOX_GUARD_HOME": str(self.home),
+            "SANDBOX_GUARD_POLICIES": str(self.policies),
+            "SANDBOX_GUARD_BACKEND": self.backend,
+            "PORT": str(self.port),
+            "SANDBOX_GUARD_PROXY_API_PORT": str(self.proxy_api_port),
+            "SANDBOX_GUARD_HUB_PORT": str(self.hub_port),
+            "SANDBOX_GUARD_LEDGER_PORT": str(self.ledger_port),
+            "SANDBOX_GUARD_PORTAL_PORT": str(self.portal_port),
+        }
+
+    @property
+    def address(self) -> str:
+        """What people type into their browser."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def hub_api(self) -> str:
+        return f"http://127.0.0.1:{self.hub_port}/hub/api"
+
+    @property
+    def ledger_url(self) -> str:
+        return f"http://127.0.0.1:{self.ledger_port}"
+
+    @property
+    def portal_url(self) -> str:
+        return f"http://127.0.0.1:{self.portal_port}"
+
+    @property
+    def keys(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def accounts(self) -> Path:
+        return self.home / "hub" / "accounts.sqlite"
+
+    def token(self, name: str) -> str:
+        """A service token that the launcher made, such as `hub-ledger`."""
+        return (self.keys / f"{name}.token").read_text("ascii").strip()

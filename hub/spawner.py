@@ -1,0 +1,276 @@
+"""A sandbox for each (member, project): the steps that all backends share.
+
+A named server is a project. Starting one means, whatever the backend:
+
+1. refuse who is not a member;
+2. put the member's folder in order: notebooks, the project's shared folder;
+3. have the ledger register the sandbox, and keep its token for the vault alone;
+4. write the vault's configuration;
+5. start the halves, and wait until both answer or one has ended.
+
+A backend is a subclass that answers `start_halves`, `poll` and `stop`; `hub.process_pair` is the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+from jupyterhub.spawner import Spawner, SpawnException
+
+from hub import access
+from hub.access import Kind
+from hub.deployment import deployment
+from hub.language import Translate, translator
+from hub.settings import ROOT, Settings
+from sandbox_guard.policy.model import Policies
+
+NOTEBOOK_IMAGE = ROOT / "images" / "notebook"
+
+_SOCKET_PATH = 100
+"""Bytes that the path of a Unix socket may have, with some to spare."""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """All that starting one needs to know."""
+
+    member: str
+    project: str
+    kind: Kind
+    folder: Path
+    """Its own, 0700, for the vault's configuration and socket."""
+    home: Path
+    """The member's notebooks in this project."""
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "vault.json"
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "vault.sock"
+
+
+class SandboxSpawner(Spawner):  # type: ignore[misc]
+    """What every backend shares."""
+
+    backend: ClassVar[str]
+    """As the vault's configuration and the pages name it."""
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.settings = deployment().settings
+        self._said: list[tuple[int, str]] = []
+
+    @abstractmethod
+    async def start_halves(self, sandbox: Sandbox) -> str:
+        """Start vault and notebook (or the vault alone); the URL at which the proxy finds the server."""
+
+    # -------------------------------------------------------------------------------- the hub calls
+
+    async def start(self) -> str:
+        self._said = []
+        t = self.t
+        sandbox = self._admitted()
+        self.say(10, t("正在整理工作目录…", "Putting your folder in order…"))
+        prepare_folder(sandbox.folder)
+        if sandbox.kind is Kind.NOTEBOOK:
+            prepare_home(sandbox.home, self.settings.home / "shared" / sandbox.project)
+        self.say(25, t("正在向预算台账登记…", "Registering with the budget ledger…"))
+        token = await self._register(sandbox)
+        self._configure_vault(sandbox, token)
+        self.say(40, t("正在启动保险库与笔记本…", "Starting the vault and the notebook…"))
+        return await self.start_halves(sandbox)
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """What `say` said, and a sign of life at least every 2 s."""
+        told, quiet = 0, 0.0
+        while True:
+            for percent, message in self._said[told:]:
+                yield {"progress": percent, "message": message}
+            if len(self._said) > told:
+                told, quiet = len(self._said), 0.0
+            elif quiet >= 2.0:
+                last = self._said[-1][0] if self._said else 5
+                yield {"progress": min(95, last + 5), "message": self.t("仍在启动…", "Still starting…")}
+                quiet = 0.0
+            await asyncio.sleep(0.2)
+            quiet += 0.2
+
+    def options_from_form(self, formdata: dict[str, Any]) -> dict[str, Any]:
+        """Nothing about a sandbox is the user's to choose."""
+        return {}
+
+    # --------------------------------------------------------------------------------- for backends
+
+    def say(self, percent: int, message: str) -> None:
+        self._said.append((percent, message))
+
+    @property
+    def t(self) -> Translate:
+        return translator(deployment().language_of(self.user.name))
+
+    def place(self) -> access.Place:
+        """The project that this server is. Raises SpawnException for anyone who is not its member."""
+        found = access.places(deployment().policies(), self.user.name).get(self.name)
+        if found is None:
+            raise SpawnException(
+                self.t(
+                    "您不是这个项目的成员，或项目不存在。",
+                    "There is no such project, or you are not a member of it.",
+                ),
+                reason="not-a-member",
+                status_code=403,
+            )
+        return found
+
+    def notebook_environment(self, sandbox: Sandbox) -> dict[str, str]:
+        """Everything the notebook's process knows of the world. No token but its own of the hub."""
+        language = deployment().language_of(self.user.name)
+        etc = NOTEBOOK_IMAGE / "etc"
+        return {
+            **{k: v for k, v in self.get_env().items() if k.startswith(("JUPYTERHUB_", "JPY_"))},
+            "HOME": str(sandbox.home),
+            "USER": sandbox.member,
+            "SHELL": "/bin/bash",
+            "LANG": "C.UTF-8",
+            "JUPYTER_CONFIG_PATH": os.pathsep.join([str(etc / "jupyter"), str(etc / language)]),
+            "SANDBOX_GUARD_PROJECT": sandbox.project,
+            "SANDBOX_GUARD_BACKEND": self.backend,
+            "SANDBOX_GUARD_LANGUAGE": language,
+        }
+
+    def vault_listen(self, sandbox: Sandbox) -> dict[str, Any]:
+        """Where the vault listens: its socket, or the server's own port if there is no notebook."""
+        if sandbox.kind is Kind.NOTEBOOK:
+            return {"socket": str(sandbox.socket)}
+        return {"host": "127.0.0.1", "port": self.port}
+
+    def failure(self, zh: str, en: str) -> Exception:
+        """A start that failed for a cause that the user may know."""
+        return SpawnException(self.t(zh, en), reason="failed-to-start", status_code=500)  # type: ignore[no-any-return]
+
+    # ------------------------------------------------------------------------------------- the steps
+
+    def _admitted(self) -> Sandbox:
+        place = self.place()
+        return Sandbox(
+            member=self.user.name,
+            project=place.project,
+            kind=place.kind,
+            folder=sandbox_folder(self.settings.home, self.user.name, self.name),
+            home=self.settings.home / "homes" / self.user.name / place.project,
+        )
+
+    async def _register(self, sandbox: Sandbox) -> str:
+        token = self.settings.token("hub-ledger")
+        try:
+            async with httpx.AsyncClient(base_url=self.settings.ledger_url, trust_env=False) as ledger:
+                answer = await ledger.post(
+                    "/v1/sandboxes",
+                    json={"member": sandbox.member, "project": sandbox.project},
+                    headers={"Authorization": f"Bearer {token}"},
+                )
+        except httpx.TransportError as error:
+            raise self.failure(
+                "预算台账没有应答，请稍后再试。", "The budget ledger does not answer. Try again shortly."
+            ) from error
+        if answer.is_error:
+            self.log.error("The ledger answered %s to registering %s", answer.status_code, self._log_name)
+            raise self.failure(
+                "预算台账未登记这个项目（策略可能尚未生效），请联系数据管理员。",
+                "The ledger does not know this project (its policy may not be applied yet). Ask the steward.",
+            )
+        return str(answer.json()["token"])
+
+    def _configure_vault(self, sandbox: Sandbox, token: str) -> None:
+        configuration = {
+            "member": sandbox.member,
+            "project": sandbox.project,
+            "policies": str(self.settings.policies),
+            "home": str(self.settings.home),
+            "datasets": dataset_folders(self.settings.home, deployment().policies(), sandbox.project),
+            "ledger_url": self.settings.ledger_url,
+            "ledger_token": token,
+            "hub_api": self.settings.hub_api,
+            "listen": self.vault_listen(sandbox),
+            "prefix": "/" if sandbox.kind is Kind.NOTEBOOK else self.server.base_url,
+            "backend": self.backend,
+        }
+        write_privately(sandbox.configuration, json.dumps(configuration))
+
+
+# ------------------------------------------------------------------------------ folders and files
+
+
+def sandbox_folder(home: Path, member: str, server: str) -> Path:
+    """A folder of a length that fits the path of a Unix socket, the same at every call."""
+    name = hashlib.sha256(f"{home}\0{member}\0{server}".encode()).hexdigest()[:16]
+    folder = home / "run" / name
+    if len(os.fsencode(folder / "vault.sock")) <= _SOCKET_PATH:
+        return folder
+    return Path(tempfile.gettempdir()) / f"sandbox-guard-{os.getuid()}-{name}"
+
+
+def prepare_folder(folder: Path) -> None:
+    """Empty and 0700. Raises FileExistsError where another user of this machine made it first."""
+    if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(mode=0o700)
+
+
+def prepare_home(home: Path, shared: Path) -> None:
+    """The member's folder of one project: what they have is kept, what is missing is put there."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shared.mkdir(parents=True, exist_ok=True)
+    for notebook in (NOTEBOOK_IMAGE / "notebooks").glob("*.ipynb"):
+        if not (home / notebook.name).exists():
+            shutil.copyfile(notebook, home / notebook.name)
+    link = home / "shared"
+    if not link.is_symlink() and not link.exists():
+        link.symlink_to(shared, target_is_directory=True)
+    profile = home / ".ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(
+        NOTEBOOK_IMAGE / "etc" / "ipython" / "ipython_kernel_config.py",
+        profile / "ipython_kernel_config.py",
+    )
+
+
+def dataset_folders(home: Path, policies: Policies, project: str) -> dict[str, str]:
+    """The loaded version of each dataset that the project's agreement grants, and no other."""
+    found = {}
+    for name in policies.projects[project].datasets:
+        versions = [
+            folder
+            for folder in (home / "restricted" / name).glob("[0-9]*")
+            if (folder / "manifest.json").is_file()
+        ]
+        if versions:
+            found[name] = str(max(versions, key=lambda folder: int(folder.name)))
+    return found
+
+
+def write_privately(path: Path, text: str) -> None:
+    """A file that is 0600 from its first byte."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def log_file(settings: Settings, member: str, server: str, half: str) -> Path:
+    """One log a day and half, so that a long life does not make one endless file."""
+    return settings.home / "log" / f"{member}.{server}.{half}.{dt.date.today():%Y%m%d}.log"
