@@ -192,7 +192,8 @@ class ThresholdedGaussian:
     @classmethod
     def within(cls, l0: int, linf: int, l2_squared: int, amount: Amount) -> ThresholdedGaussian:
         """The least noise that costs at most `amount.rho`, and with it the lowest threshold that costs at
-        most `amount.delta`."""
+        most `amount.delta`. OpenDP's arithmetic has a floor of about 1e-16 a key: a delta below it buys
+        no threshold."""
         scale = Gaussian.within(l2_squared, amount.rho).scale
 
         def fits(threshold: int) -> bool:
