@@ -1,0 +1,161 @@
+"""The data dictionary of this project: what can be asked about, and what each column may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import pandas as pd
+
+from sandbox_guard.client.display import View, Viewed
+from sandbox_guard.client.words import pick, say
+
+VALUES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Column:
+    """`role` is 'unit', 'identifier', 'other' or None; `values` the declared domain, or None."""
+
+    name: str
+    type: str
+    title: str
+    description: str
+    measure: str | None
+    bounds: tuple[Any, Any] | None
+    values: tuple[Any, ...] | None
+    nullable: bool
+    usable: bool
+    role: str | None
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        bounds, values = body.get("bounds"), body.get("values")
+        return cls(
+            name=body["name"],
+            type=body["type"],
+            title=pick(body.get("title")),
+            description=pick(body.get("description")),
+            measure=body.get("measure"),
+            bounds=(bounds[0], bounds[1]) if bounds else None,
+            values=tuple(values) if values else None,
+            nullable=bool(body.get("nullable")),
+            usable=bool(body.get("usable", True)),
+            role=body.get("role"),
+        )
+
+    @property
+    def allowed(self) -> str:
+        if self.values:
+            more = " …" if len(self.values) > VALUES_SHOWN else ""
+            return ", ".join(str(value) for value in self.values[:VALUES_SHOWN]) + more
+        return f"{self.bounds[0]} … {self.bounds[1]}" if self.bounds else ""
+
+
+@dataclass(frozen=True, repr=False)
+class Table(Viewed):
+    """One table. `private`: its rows belong to protected persons or firms."""
+
+    name: str
+    dataset: str
+    title: str
+    private: bool
+    columns: tuple[Column, ...]
+
+    def view(self) -> View:
+        return View(
+            above=[f"{self.name} · {self.title} · {say('private' if self.private else 'public')}"],
+            heads=[say("column"), say("type"), say("title"), say("allowed"), say("description")],
+            rows=[
+                [
+                    column.name,
+                    column.type + (f" ({column.measure})" if column.measure else ""),
+                    column.title,
+                    column.allowed,
+                    " ".join(
+                        part
+                        for part in (say(f"role_{column.role}") if column.role else "", column.description)
+                        if part
+                    ),
+                ]
+                for column in self.columns
+            ],
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Catalogue(Viewed):
+    """Everything this project may ask about."""
+
+    project: str
+    tables: tuple[Table, ...]
+    functions: tuple[str, ...]
+    populations: tuple[Any, ...]
+    backend: str
+    warning: str
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            project=str(body["project"]),
+            tables=tuple(
+                Table(
+                    name=table["name"],
+                    dataset=dataset["name"],
+                    title=pick(table.get("title")),
+                    private=bool(table["private"]),
+                    columns=tuple(Column.read(column) for column in table["columns"]),
+                )
+                for dataset in body["datasets"]
+                for table in dataset["tables"]
+            ),
+            functions=tuple(body.get("functions", ())),
+            populations=tuple(body.get("populations", ())),
+            backend=body.get("backend") or "",
+            warning=pick(body.get("warning")),
+        )
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self.tables)
+
+    def __getitem__(self, name: str) -> Table:
+        """A table by its name, without regard to case."""
+        for table in self.tables:
+            if table.name.lower() == name.lower():
+                return table
+        raise KeyError(name)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a column of any table."""
+        return pd.DataFrame(
+            [
+                {
+                    "dataset": table.dataset,
+                    "table": table.name,
+                    "column": column.name,
+                    "type": column.type,
+                    "title": column.title,
+                    "private": table.private,
+                    "allowed": column.allowed,
+                }
+                for table in self.tables
+                for column in table.columns
+            ]
+        )
+
+    def view(self) -> View:
+        return View(
+            banner=self.warning or None,
+            above=[f"{say('project')} {self.project}"],
+            heads=[say("table"), say("title"), say("kind"), say("column")],
+            rows=[
+                [
+                    table.name,
+                    table.title,
+                    say("private" if table.private else "public"),
+                    ", ".join(column.name for column in table.columns),
+                ]
+                for table in self.tables
+            ],
+        )

@@ -1,0 +1,125 @@
+"""`%%guard`: a cell of SQL. Loaded by `%load_ext sandbox_guard.client`, and by itself in our notebooks.
+
+    %%guard --margin 50 --into firms
+    SELECT reg_district, COUNT(*) FROM ent WHERE is_srdi = :flag GROUP BY reg_district
+
+`:flag` is the notebook's variable of that name, sent as a value beside the SQL; `$` and `{}` stay text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+
+from sandbox_guard.client import parameters
+from sandbox_guard.client.errors import InterfaceError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InterfaceError(f"%%guard: {message}\n{self.format_usage().strip()}")
+
+
+def _margin(text: str) -> float | dict[str, float]:
+    if "=" not in text:
+        return float(text)
+    pairs = (part.partition("=") for part in text.split(","))
+    return {name.strip(): float(value) for name, _, value in pairs}
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = _Parser(prog="%%guard", add_help=False, allow_abbrev=False)
+    parser.add_argument("--estimate", action="store_true", help="price and expected ±, without asking")
+    parser.add_argument("--explain", action="store_true", help="how it would be answered")
+    parser.add_argument("--margin", type=_margin, help="± 50, or n=50,total=1000")
+    parser.add_argument("--epsilon", type=float, help="what to spend, in total")
+    parser.add_argument("--pure", action="store_true", help="with --epsilon: (epsilon, 0)")
+    parser.add_argument("--share", type=float, help="what to spend, as a share 0…1 of what remains")
+    parser.add_argument("--rows-per-unit", type=int, help="how many rows of one person or firm may count")
+    parser.add_argument("--on", choices=("vault", "sample"), default="vault")
+    parser.add_argument("--into", metavar="NAME", help="also keep the result in this variable")
+    return parser
+
+
+OPTIONS = _options()
+
+
+@magics_class
+class GuardMagics(Magics):
+    """The `%guard` and `%%guard` magics."""
+
+    @no_var_expand
+    @line_cell_magic
+    def guard(self, line: str, cell: str | None = None) -> Any:
+        """Ask the vault. Options: --estimate --explain --margin --epsilon --pure --share
+        --rows-per-unit --on vault|sample --into NAME. `%guard` alone shows the budget."""
+        # The package's session is looked up when used, so that tests and notebooks may replace it.
+        from sandbox_guard import client
+
+        assert self.shell is not None
+        words, sql = _split(line)
+        if cell is not None:
+            if sql.strip():
+                raise InterfaceError(f"%%guard: {sql.strip()!r} is no option; SQL goes on the lines below")
+            sql = cell
+        chosen = OPTIONS.parse_args(words)
+        if not sql.strip():
+            return client.here.budget()
+        asked: dict[str, Any] = {
+            "params": _bound(sql, self.shell.user_ns),
+            "margin": chosen.margin,
+            "share": chosen.share,
+            "epsilon": chosen.epsilon,
+            "pure": chosen.pure,
+            "rows_per_unit": chosen.rows_per_unit,
+        }
+        if chosen.estimate:
+            result: Any = client.here.estimate(sql, **asked)
+        elif chosen.explain:
+            result = client.here.explain(sql, **asked)
+        else:
+            result = client.here.sql(sql, on=chosen.on, **asked)
+        if chosen.into:
+            if not chosen.into.isidentifier():
+                raise InterfaceError(f"--into {chosen.into!r} is not a name")
+            self.shell.user_ns[chosen.into] = result
+        return result
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register `%%guard` and its completions, and make `guard` the client."""
+    from sandbox_guard import client
+    from sandbox_guard.client.completion import complete_guard_cell
+
+    shell.register_magics(GuardMagics)
+    shell.user_ns.setdefault("guard", client)
+    if shell.Completer is not None and complete_guard_cell not in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.append(complete_guard_cell)
+
+
+def _split(line: str) -> tuple[list[str], str]:
+    """Leading options of a line, and the SQL behind them, untouched."""
+    words: list[str] = []
+    rest = line.lstrip()
+    flags = {"--estimate", "--explain", "--pure"}
+    while rest.startswith("--") and not rest.startswith("-- "):
+        word, _, rest = rest.partition(" ")
+        rest = rest.lstrip()
+        words.append(word)
+        if word not in flags and "=" not in word:
+            value, _, rest = rest.partition(" ")
+            rest = rest.lstrip()
+            words += shlex.split(value)
+    return words, rest
+
+
+def _bound(sql: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the `:name`s that the notebook knows. The vault says which are missing."""
+    return {name: namespace[name] for name in parameters.names(sql) if name in namespace}

@@ -1,0 +1,174 @@
+"""What a researcher can do, on one vault and one local sample."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pandas as pd
+
+from sandbox_guard.client import parameters, samples
+from sandbox_guard.client.account import Budget, Estimate
+from sandbox_guard.client.answer import Answer
+from sandbox_guard.client.dictionary import Catalogue
+from sandbox_guard.client.errors import InterfaceError, Shown
+from sandbox_guard.client.releases import Analyses, History
+from sandbox_guard.client.result import Result
+from sandbox_guard.client.service import Service
+
+Where = Literal["vault", "sample"]
+Margin = float | Mapping[str, float]
+
+
+class Explanation(str):
+    """How a question would be answered, as text."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Session:
+    """Without `service`, the vault of this notebook, found at the first question."""
+
+    def __init__(self, service: Service | None = None) -> None:
+        self._service = service
+
+    @property
+    def service(self) -> Service:
+        if self._service is None:
+            self._service = Service.from_environment()
+        return self._service
+
+    # ----------------------------------------------------------------------------- ask
+
+    def sql(
+        self,
+        sql: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        margin: Margin | None = None,
+        share: float | None = None,
+        epsilon: float | None = None,
+        pure: bool = False,
+        rows_per_unit: int | None = None,
+        on: Where = "vault",
+    ) -> Result:
+        """Ask the vault, and get a DataFrame that shows how sure each number is.
+
+        params         values of `:name` in the SQL
+        margin         ± that is accurate enough, 95 of 100 times: a number, or {column: number}
+        share          what to spend, as a share 0…1 of what remains
+        epsilon        what to spend, in total for this question; pure=True for (epsilon, 0)
+        rows_per_unit  how many rows of one person or firm may count
+        on             'sample' runs the same SQL on the local sample: exact, free, invented data
+
+        Raises Refused (nothing charged), Fault (charged; asking again is free), Unreachable.
+        """
+        ask = _ask(sql, params, margin, share, epsilon, pure, rows_per_unit)
+        if on == "sample":
+            return Result(samples.ask(sql, ask["parameters"]), None)
+        if on != "vault":
+            raise InterfaceError(f"on= is 'vault' or 'sample', not {on!r}")
+        return self._result(self.service.ask("/v1/query", ask))
+
+    def try_sql(self, sql: str, **options: Any) -> Result | Shown:
+        """Like `sql`, but a refusal or failure is returned, to be looked at, instead of raised."""
+        try:
+            return self.sql(sql, **options)
+        except Shown as shown:
+            return shown
+
+    def estimate(
+        self,
+        sql: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        margin: Margin | None = None,
+        share: float | None = None,
+        epsilon: float | None = None,
+        pure: bool = False,
+        rows_per_unit: int | None = None,
+    ) -> Estimate:
+        """What `sql` with the same arguments would cost, and how accurate it would be. Free."""
+        ask = _ask(sql, params, margin, share, epsilon, pure, rows_per_unit)
+        return Estimate.read(self.service.post("/v1/estimate", ask))
+
+    def explain(
+        self,
+        sql: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        margin: Margin | None = None,
+        share: float | None = None,
+        epsilon: float | None = None,
+        pure: bool = False,
+        rows_per_unit: int | None = None,
+    ) -> Explanation:
+        """How the vault would answer: bounds, noise, strategy. Free, and the same for any data."""
+        ask = _ask(sql, params, margin, share, epsilon, pure, rows_per_unit)
+        return Explanation(self.service.post("/v1/explain", ask)["explain"])
+
+    # --------------------------------------------------------------- approved analyses
+
+    def analyses(self) -> Analyses:
+        """The analyses that were reviewed and approved for this project."""
+        return Analyses(tuple(self.service.get("/v1/analyses")))
+
+    def analyse(self, name: str, /, **params: Any) -> Result:
+        """Run an approved analysis."""
+        body = {"parameters": parameters.values(params)}
+        return self._result(self.service.ask(f"/v1/analyses/{name}", body))
+
+    def estimate_analysis(self, name: str, /, **params: Any) -> Estimate:
+        """What an approved analysis would cost. Free."""
+        body = {"parameters": parameters.values(params)}
+        return Estimate.read(self.service.post(f"/v1/analyses/{name}/estimate", body))
+
+    # -------------------------------------------------------------------------- look up
+
+    def budget(self) -> Budget:
+        """What remains, for you, your project and above."""
+        return Budget.read(self.service.get("/v1/budget"))
+
+    def catalogue(self) -> Catalogue:
+        """Tables and columns that this project may ask about."""
+        return Catalogue.read(self.service.get("/v1/catalogue"))
+
+    def tables(self) -> pd.DataFrame:
+        """The catalogue as a DataFrame, one row a column."""
+        return self.catalogue().frame()
+
+    def history(self, words: str = "") -> History:
+        """What this project has been told, newest first; with `words`, those that hold them. Free."""
+        return History(tuple(self.service.get("/v1/history")["releases"])).search(words)
+
+    def sample(self, table: str, n: int = 10) -> Result:
+        """The first rows of a table of the local sample."""
+        return Result(samples.rows(table, n), None)
+
+    def _result(self, body: Mapping[str, Any]) -> Result:
+        return Result.of(Answer.read(body), trial=os.environ.get("SANDBOX_GUARD_BACKEND") == "process")
+
+
+def _ask(
+    sql: str,
+    params: Mapping[str, Any] | None,
+    margin: Margin | None,
+    share: float | None,
+    epsilon: float | None,
+    pure: bool,
+    rows_per_unit: int | None,
+) -> dict[str, Any]:
+    prices = {"margin": margin, "share": share, "epsilon": epsilon}
+    named = [name for name, value in prices.items() if value is not None]
+    if len(named) > 1:
+        raise InterfaceError(f"give one of {', '.join(named)}, not several")
+    if pure and epsilon is None:
+        raise InterfaceError("pure=True needs epsilon=")
+    asked = {**prices, "pure": pure or None, "rows_per_unit": rows_per_unit}
+    return {
+        "sql": sql,
+        "parameters": parameters.values(params),
+        **{name: value for name, value in asked.items() if value is not None},
+    }

@@ -1,0 +1,189 @@
+"""What the client says, and in which language: Chinese unless told otherwise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+LANGUAGES: Final = ("zh", "en")
+
+_current = os.environ.get("SANDBOX_GUARD_LANGUAGE", "zh")
+if _current not in LANGUAGES:
+    _current = "zh"
+
+
+def language(code: str | None = None) -> str:
+    """Say in which language results and refusals appear: 'zh' or 'en'. Without argument, tell it."""
+    global _current
+    if code is not None:
+        if code not in LANGUAGES:
+            raise ValueError(f"language is 'zh' or 'en', not {code!r}")
+        _current = code
+    return _current
+
+
+def pick(text: Mapping[str, str] | str | None) -> str:
+    """The current language's half of a text that the vault sent in both."""
+    if text is None or isinstance(text, str):
+        return text or ""
+    return text.get(_current) or text.get("en") or ""
+
+
+def say(key: str, /, **facts: object) -> str:
+    """One of the client's own sentences."""
+    return WORDS[key][LANGUAGES.index(_current)].format_map(facts)
+
+
+WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    # what a result says of itself (MANNERS 9, 11)
+    "paid": (
+        "本次花费项目预算的 {project}（个人预算的 {member}）。",
+        "This cost {project} of your project's budget ({member} of your own).",
+    ),
+    "would_cost": (
+        "此问题将花费项目预算的 {project}（个人预算的 {member}）。",
+        "This costs {project} of your project's budget ({member} of your own).",
+    ),
+    "free": (
+        "免费：同一问题此前已发布，这是当时的结果。",
+        "Free: this question was answered before, and this is that answer.",
+    ),
+    "would_be_free": (
+        "免费：同一问题此前已发布，再问不计费。",
+        "Free: this question was answered before.",
+    ),
+    "remains": (
+        "剩余：项目 {project}，个人 {member}。",
+        "Remaining: project {project}, your own {member}.",
+    ),
+    "more_like_this": ("还可再问约 {n} 个类似的问题。", "About {n} more like it fit."),
+    "ask_again_free": ("再问同一问题免费。", "Asking again is free."),
+    "nothing_spent": ("这是估价，没有花费预算。", "This is an estimate. Nothing was spent."),
+    "meaning": (
+        "± 是噪声误差：100 次这样的回答中，约有 95 次真实值落在此范围内。",
+        "± is the noise margin: in 95 of 100 such answers the true figure lies within it.",
+    ),
+    "simulated": (
+        "部分误差范围由模拟得出。",
+        "Some margins were found by simulation.",
+    ),
+    "reliability": ("可靠性：", "Reliability: "),
+    "high": ("高", "high"),
+    "usable": ("可用", "usable"),
+    "caution": ("谨慎", "caution"),
+    "high_means": ("误差不超过数值的 10 %", "margin at most 10 % of the figure"),
+    "usable_means": ("不超过 30 %", "at most 30 %"),
+    "caution_means": ("超过 30 %", "above 30 %"),
+    "no_noise": ("不加噪声", "no noise"),
+    "rows_shown": ("显示 {total} 行中的 {shown} 行。", "{shown} of {total} rows shown."),
+    "receipt": ("凭证", "Receipt"),
+    "released_at": ("发布时间", "Released"),
+    "position": ("日志序号", "Log entry"),
+    "digest": ("结果摘要", "Digest"),
+    "versions": ("数据版本", "Data versions"),
+    "guarantee": ("隐私保证", "Guarantee"),
+    "total_guarantee": ("本次：ε = {epsilon}，δ = {delta}", "this answer: ε = {epsilon}, δ = {delta}"),
+    "process_backend": (
+        "试用模式：沙箱只是本机进程，隔离有限，请勿放入真实数据。",
+        "Trial mode: sandboxes are local processes that isolate little. Keep real data out.",
+    ),
+    # the sample
+    "sample": (
+        "样本数据集上的试运行：虚构数据，精确计算，不计费，与真实数据无关。",
+        "Dry run on the sample: invented data, exact figures, no charge, nothing to do with the real data.",
+    ),
+    "no_samples": (
+        "这里没有样本数据集（SANDBOX_GUARD_SAMPLES 未设置或文件夹为空）。",
+        "There are no sample datasets here (SANDBOX_GUARD_SAMPLES is unset, or its folder is empty).",
+    ),
+    "changed": (
+        "此表在发布后被修改过，因此不再显示误差。原表见 .released()。",
+        "This table was changed after its release, so margins are not shown. The original: .released().",
+    ),
+    # failures
+    "refused": ("拒绝", "Refused"),
+    "nothing_charged": ("未计费", "nothing was charged"),
+    "at": ("第 {line} 行第 {column} 列：", "line {line}, column {column}:"),
+    "hint": ("建议：", "Hint: "),
+    "instead": ("可改写为：", "Write instead:"),
+    "fault": ("故障", "Fault"),
+    "unreachable": ("无法连接", "Unreachable"),
+    "unreachable_message": (
+        "沙箱的查询服务没有响应。",
+        "The sandbox's query service does not answer.",
+    ),
+    "unreachable_hint": (
+        "稍候再运行同一单元格：已提交的问题不会重复计费。仍不行，请在“文件 → Hub 控制面板”停止并重新启动服务器。",
+        "Run the same cell again: nothing is charged twice. If that fails, restart in File → Hub Control Panel.",
+    ),
+    "no_address": (
+        "未设置 SANDBOX_GUARD_URL：这里不是沙箱笔记本。",
+        "SANDBOX_GUARD_URL is not set: this is not a sandbox notebook.",
+    ),
+    "no_address_hint": (
+        "请从门户打开项目的笔记本，或用 guard.connect(url, token) 指明地址与令牌。",
+        "Open your project's notebook from the portal, or name address and token: guard.connect(url, token).",
+    ),
+    "cancelled": ("已取消", "Cancelled"),
+    "cancelled_message": (
+        "您中断了等待。问题若已提交，则已计费。",
+        "You stopped waiting. If the question had been submitted, it is paid.",
+    ),
+    "cancelled_hint": (
+        "再次运行同一单元格即可取回结果，不会重复计费。",
+        "Run the same cell again to fetch the answer: it is not charged twice.",
+    ),
+    "unexpected": (
+        "查询服务的回答无法理解（HTTP {status}）。",
+        "The query service answered in a way this client does not understand (HTTP {status}).",
+    ),
+    # estimate, budget, catalogue, history
+    "column": ("列", "Column"),
+    "expected_margin": ("预计误差", "Expected margin"),
+    "why": ("说明", "Note"),
+    "unknown_margin": ("取决于数据", "depends on the data"),
+    "budget": ("隐私预算", "Privacy budget"),
+    "level": ("层级", "Level"),
+    "name": ("名称", "Name"),
+    "left": ("剩余", "Left"),
+    "typical_left": ("约可再问", "Typical questions left"),
+    "spent_so_far": ("累计 (ε, δ)", "Spent so far (ε, δ)"),
+    "level_member": ("个人", "you"),
+    "level_project": ("项目", "project"),
+    "level_population": ("隐私单元总体", "population"),
+    "level_dataset": ("数据集", "dataset"),
+    "project": ("项目", "Project"),
+    "table": ("表", "Table"),
+    "title": ("名称", "Title"),
+    "kind": ("类别", "Kind"),
+    "private": ("受保护", "protected"),
+    "public": ("公开", "public"),
+    "type": ("类型", "Type"),
+    "allowed": ("取值", "Values"),
+    "description": ("说明", "Description"),
+    "role_unit": ("隐私单元", "privacy unit"),
+    "role_identifier": ("标识符，不可查询", "identifier, cannot be queried"),
+    "role_other": ("指向其他主体，不可查询", "names another party, cannot be queried"),
+    "parameters": ("参数", "Parameters"),
+    "number": ("序号", "No."),
+    "sql": ("SQL", "SQL"),
+    "asked_by": ("提问人", "Asked by"),
+    "history_hint": (
+        "history()[序号] 重新打开结果，免费。",
+        "history()[number] opens an answer again, free.",
+    ),
+    "empty": ("（无）", "(none)"),
+    # comparison, chart
+    "a_higher": ("{a} 高于 {b}（{n} / 100 的把握）", "{a} is higher than {b} ({n} of 100)"),
+    "b_higher": ("{b} 高于 {a}（{n} / 100 的把握）", "{b} is higher than {a} ({n} of 100)"),
+    "cannot_tell": (
+        "无法判断 {a} 与 {b} 孰高：差异不超出噪声（{n} / 100）",
+        "cannot tell whether {a} or {b} is higher: the difference is within the noise ({n} of 100)",
+    ),
+    "noise_only": (
+        "只计噪声，不计抽样、截断等其他误差。",
+        "From the noise alone: sampling, clipping and other errors are not counted.",
+    ),
+    "band": ("误差带：噪声误差，95 %", "Bands: noise margin, 95 %"),
+}
