@@ -264,7 +264,8 @@ class NoisyMin:
 
     One row moves every score of its group by at most `weight`; squaring how many rows a unit has in each
     group and adding gives at most `l2_squared`. With k rows in a group that group's choice costs
-    (k weight)² / 2 scale², so all groups together cost l2_squared times what one row costs.
+    (k weight)² / 2 scale², so all groups together cost l2_squared times what one row costs (OpenDP's map
+    of all rows in one group may round a little higher: the charge covers both).
     """
 
     l2_squared: int
@@ -277,8 +278,6 @@ class NoisyMin:
         _check_parameters(self.l2_squared, self.weight, scale=self.scale)
         closed = self.l2_squared * self.weight**2 / (2 * Fraction(self.scale) ** 2)
         _check_cover(self.cost.exact_rho, closed)
-        if self.l2_squared == (rows := math.isqrt(self.l2_squared)) ** 2:
-            _check_cover(self.cost.exact_rho, Fraction(self._measurement.map(rows * self.weight)))
 
     @classmethod
     def within(cls, l2_squared: int, weight: int, rho: int) -> NoisyMin:
@@ -292,7 +291,9 @@ class NoisyMin:
 
     @cached_property
     def cost(self) -> Amount:
-        return Amount.charge(self.l2_squared * Fraction(self._measurement.map(self.weight)))
+        spread = self.l2_squared * Fraction(self._measurement.map(self.weight))
+        together = Fraction(self._measurement.map(math.isqrt(self.l2_squared) * self.weight))
+        return Amount.charge(max(spread, together))
 
     def release(self, scores: NDArray[np.uint64]) -> Integers:
         """(groups, candidates) in, one index a group out."""

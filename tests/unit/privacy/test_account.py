@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from sandbox_guard.errors import Refused
 from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS
 from sandbox_guard.privacy.account import MOST_RHO, Amount, rho_for_epsilon, to_epsilon, total
+from sandbox_guard.privacy.measurements import Measurement
+from sandbox_guard.privacy.mechanism import Gaussian
 from sandbox_guard.privacy.rounding import up, up_root
 
 RHOS = st.integers(1, 100 * RHO_UNITS)
@@ -126,8 +128,8 @@ def test_the_largest_amount_converts() -> None:
 def test_sums_agree_with_opendp_composition(scales: tuple[float, float]) -> None:
     """Our sums, rounded up, against OpenDP's own composition of the same two measurements."""
     space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64")
-    both = dp.c.make_composition([dp.m.make_gaussian(*space, scale=s) for s in scales])
-    ours = total(Amount.charge(dp.m.make_gaussian(*space, scale=s).map(1.0)) for s in scales)
+    both: Measurement = dp.c.make_composition([dp.m.make_gaussian(*space, scale=s) for s in scales])
+    ours = total(Gaussian(1, s).cost for s in scales)
     composed = Fraction(both.map(1.0))
     assert composed - Fraction(1, 10**15) <= ours.exact_rho <= composed + Fraction(2, RHO_UNITS)
 

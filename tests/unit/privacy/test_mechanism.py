@@ -106,7 +106,7 @@ def test_release_keeps_shape_type_and_input() -> None:
         assert (released == values).all()  # noise of scale 0.01 is 0 but for 1 in e^100
         assert mechanism.release(np.array([], dtype=np.int64)).shape == (0,)
         with pytest.raises(TypeError):
-            mechanism.release(values.astype(np.float64))  # type: ignore[arg-type]
+            mechanism.release(values.astype(np.float64))
     assert (values == before).all()
 
 
