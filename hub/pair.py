@@ -42,9 +42,9 @@ class Order(BaseModel):
     """None in a vault-only sandbox."""
 
 
-def die_with_parent() -> None:
-    """For the child between fork and exec: have the kernel kill it when its parent is gone."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
+    """For the child between fork and exec: have the kernel end it when its parent is gone, and let it hear Ctrl-C."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

