@@ -10,6 +10,7 @@ sum of 1 / 2 rho_i, which an even split makes least.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -65,6 +66,40 @@ class Margin:
 
 
 Ask = Rho | Epsilon | Share | Margin
+
+
+def read_ask(
+    *,
+    rho: Number | None = None,
+    epsilon: Number | None = None,
+    pure: bool = False,
+    share: Number | None = None,
+    remaining: int,
+    default: int,
+) -> Ask:
+    """What an asker wrote, as numbers of JSON; `remaining` and `default` are units of rho.
+
+    Refused: `ask.several` (more than one of rho, epsilon, share; pure without epsilon), `ask.nonsense`.
+    """
+    if sum(given is not None for given in (rho, epsilon, share)) > 1 or (pure and epsilon is None):
+        raise Refused("ask.several")
+    if rho is not None:
+        return Rho(math.floor(_exact(rho, "rho") * RHO_UNITS))
+    if epsilon is not None:
+        return Epsilon(float(_exact(epsilon, "epsilon")), pure)
+    if share is not None:
+        return Share(_exact(share, "share"), remaining)
+    return Rho(default)
+
+
+def _exact(number: Number, name: str) -> Fraction:
+    """What was written: 0.1 means a tenth, not the float next to it."""
+    try:
+        if isinstance(number, bool):
+            raise ValueError
+        return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
+    except (ValueError, OverflowError):  # NaN, infinity
+        raise Refused("ask.nonsense", asked=f"{name} = {number}") from None
 
 
 # ------------------------------------------------------------------------------ what it is asked for
@@ -248,11 +283,8 @@ def _within_margins(request: PriceRequest, half_widths: Mapping[tuple[int, int],
 def _least_rho(sensitivity: Sensitivity, half_width: Number) -> int:
     """The fewest units at which the noise's half-width is at most this."""
     asked = f"± {half_width}"
-    try:
-        width = Fraction(half_width)
-    except (ValueError, OverflowError):  # NaN, infinity
-        raise Refused("ask.nonsense", asked=asked) from None
-    if width < 0 or isinstance(half_width, bool):
+    width = _exact(half_width, "margin")
+    if width < 0:
         raise Refused("ask.nonsense", asked=asked)
 
     def fits(units: int) -> bool:
@@ -298,7 +330,11 @@ def _quoted(request: PriceRequest, rho: Mapping[tuple[int, int], int], otherwise
 def _noise(sensitivity: Sensitivity, rho: int) -> Noise:
     """Whichever has the smaller half-width at the price."""
     s = _movable(sensitivity)
-    gaussian, laplace = Gaussian.within(s.l2_squared, rho), Laplace.within(s.l1, rho)
+    gaussian = Gaussian.within(s.l2_squared, rho)
+    try:
+        laplace = Laplace.within(s.l1, rho)
+    except Unaffordable:
+        return gaussian
     return laplace if laplace.half_width() < gaussian.half_width() else gaussian
 
 
@@ -316,14 +352,10 @@ def _amount(units: int) -> int:
     return units
 
 
-def _share(share: Number, remaining: int) -> int:
-    try:
-        exact = Fraction(share)
-    except (ValueError, OverflowError):
-        raise Refused("ask.nonsense", asked=f"share = {share}") from None
-    if not 0 < exact <= 1:
-        raise Refused("ask.nonsense", asked=f"share = {share}")
-    units = int(exact * remaining)
+def _share(share: Fraction, remaining: int) -> int:
+    if not 0 < share <= 1:
+        raise Refused("ask.nonsense", asked=f"share = {float(share):g}")
+    units = math.floor(share * remaining)
     if units < 1:
         raise Unaffordable
     return _amount(units)

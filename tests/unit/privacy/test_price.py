@@ -4,6 +4,7 @@ import json
 import math
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from sandbox_guard.privacy.price import (
     Rho,
     Share,
     quote,
+    read_ask,
 )
 from sandbox_guard.sql.plan import Sensitivity
 
@@ -199,3 +201,28 @@ def test_a_quote_is_the_same_every_time_and_serialises() -> None:
     assert one == two
     assert json.dumps(one.as_dict(), sort_keys=True) == json.dumps(two.as_dict(), sort_keys=True)
     assert one.as_dict() != quote(asked, Rho(5_000_001)).as_dict()
+
+
+def test_asks_are_read_as_written() -> None:
+    def read(**written: Any) -> Ask:
+        return read_ask(**written, remaining=10**9, default=5_000_000)
+
+    assert read() == Rho(5_000_000)
+    assert read(rho=0.1) == Rho(100_000_000)
+    assert read(rho=Decimal("0.0000000019")) == Rho(1)
+    assert read(epsilon=1) == Epsilon(1.0)
+    assert read(epsilon=0.5, pure=True) == Epsilon(0.5, pure=True)
+    assert read(share=0.1) == Share(Fraction(1, 10), 10**9)
+    for several in ({"rho": 1, "share": 0.5}, {"rho": 1, "pure": True}, {"pure": True}):
+        with pytest.raises(Refused, match="ask.several"):
+            read(**several)
+    for nonsense in (math.nan, math.inf, True):
+        for name in ("rho", "epsilon", "share"):
+            with pytest.raises(Refused, match="ask.nonsense"):
+                read(**{name: nonsense})
+
+
+def test_a_measure_too_large_for_laplace_still_has_gaussian_noise() -> None:
+    wide = Sensitivity(2**20, 2**40, 2**60, 2**100)
+    (bought,) = quote(request(block(wide)), Rho(10**7)).blocks[0].measures
+    assert isinstance(bought, Gaussian)
