@@ -105,6 +105,17 @@ class Refused(GuardError):
             "instead": self.instead,
         }
 
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Refused:
+        """What `as_dict` made, on the other side of HTTP. Raises KeyError for a code there is not."""
+        entry, hint = refusals()[form["code"]], form["hint"]
+        refused = cls.__new__(cls)
+        refused.code, refused.facts, refused.instead = entry.code, {}, form["instead"]
+        refused.place = Place(form["line"], form["column"]) if form["line"] is not None else None
+        refused.message, refused.hint = Text(**form["message"]), Text(**hint) if hint else None
+        GuardError.__init__(refused, f"{refused.code}: {refused.message.en}")
+        return refused
+
 
 class Fault(GuardError):
     """The question was charged and could not be answered. The charge stays; asking again is free."""

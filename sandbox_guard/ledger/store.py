@@ -332,9 +332,23 @@ class LedgerStore:
         return log.export(self.engine, self.signer)
 
     def checkpoint(self, size: int | None = None) -> str:
-        """A signed note of the log as it is, or as it was at `size` entries."""
+        """A signed note of the log as it is, or as it was at `size` entries (ValueError where it never was)."""
         with self._reading() as connection:
+            if size is not None and not 0 <= size <= _size(connection):
+                raise ValueError("the log never had that size")
             return log.checkpoint(connection, self.signer, size)
+
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
+        with self._reading() as connection:
+            return _size(connection)
+
+    @property
+    def now(self) -> str:
+        """The ledger's time in UTC, which never runs backwards."""
+        with self._reading() as connection:
+            return self._now(connection)
 
     @property
     def public_key(self) -> str:

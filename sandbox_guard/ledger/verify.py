@@ -220,6 +220,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "miscounted": ("扣减与费用不符。", "What was taken differs from what the entry says it cost."),
     "second": ("同一扣减出现两次发布或重复的编号。", "A charge or release appears twice."),
     "orphan": ("发布没有对应的扣减。", "A release has no charge."),
+    "tables": (
+        "数据库中的其他记录与条目不符。",
+        "What the database holds beside the log differs from the entry.",
+    ),
     "balances": ("余额与扣减之和不符。", "A balance differs from the sum of the charges."),
 }
 """Why a log is good or bad, in zh and en."""

@@ -1,0 +1,133 @@
+"""What auditors and stewards type: `sandbox-guard audit …`. Mounted by the command line.
+
+These read the ledger's database itself, so they work with the service running or not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sandbox_guard.ledger.checkpoints import PUBLIC_KEY, kept_checkpoints
+from sandbox_guard.ledger.database import reading
+from sandbox_guard.ledger.settings import Settings
+from sandbox_guard.ledger.store import LedgerStore
+from sandbox_guard.ledger.tables import compare_tables
+from sandbox_guard.ledger.verify import Verdict, verify
+from sandbox_guard.ledger.wire import EntryFilter, EntryKind
+
+audit_app = typer.Typer(help="读取并验证审计日志 · Read the audit log and prove that it was not altered.")
+
+
+@audit_app.command("verify")
+def audit_verify(
+    export: Annotated[
+        Path | None, typer.Argument(help="An exported log; without it, the ledger itself.")
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint you kept. May be given several times.")
+    ] = None,
+    public_key: Annotated[Path | None, typer.Option(help="The ledger's public key, as you kept it.")] = None,
+) -> None:
+    """Was anything removed, altered or reordered, and do the balances equal the charges?
+
+    A yes, or a no that names the first bad entry; the exit status is 0 or 1.
+    """
+    settings = Settings.from_environment()
+    key_file = public_key or settings.checkpoints / PUBLIC_KEY
+    notes = [path.read_text("utf-8") for path in checkpoint or ()]
+    if export is not None:
+        with export.open("rb") as lines:
+            verdict = verify(lines, key_file.read_text("utf-8"), notes)
+    else:
+        verdict = _verify_in_place(settings, key_file, notes)
+    typer.echo(verdict.sentence("zh"))
+    typer.echo(verdict.sentence("en"))
+    raise typer.Exit(0 if verdict.good else 1)
+
+
+def _verify_in_place(settings: Settings, key_file: Path, notes: Iterable[str]) -> Verdict:
+    store = settings.open_store()
+    key = key_file.read_text("utf-8") if key_file.exists() else store.public_key
+    verdict = verify(store.export(), key, [*notes, *kept_checkpoints(settings.checkpoints)])
+    if not verdict.good:
+        return verdict
+    with reading(store.engine) as connection:
+        return compare_tables(connection)
+
+
+@audit_app.command("export")
+def audit_export(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file instead of the terminal.")
+    ] = None,
+) -> None:
+    """The whole log as JSON lines: what `audit verify` and `verify.py` read."""
+    lines = _store().export()
+    if output is None:
+        sys.stdout.writelines(lines)
+        return
+    with output.open("w", encoding="ascii") as file:
+        file.writelines(lines)
+
+
+@audit_app.command("checkpoint")
+def audit_checkpoint(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file instead of the terminal.")
+    ] = None,
+) -> None:
+    """A signed checkpoint of the log as it is now. Keep it where the operator cannot reach it."""
+    note = _store().checkpoint()
+    if output is None:
+        typer.echo(note, nl=False)
+    else:
+        output.write_text(note, "utf-8")
+
+
+@audit_app.command("entries")
+def audit_entries(
+    person: Annotated[str | None, typer.Option(help="Member or steward.")] = None,
+    project: str | None = None,
+    dataset: str | None = None,
+    kind: EntryKind | None = None,
+    code: Annotated[str | None, typer.Option(help="Of refusals, such as budget.member.")] = None,
+    since: Annotated[str | None, typer.Option(help="A time, such as 2026-11-23T08:00+08:00.")] = None,
+    until: str | None = None,
+    text: Annotated[str | None, typer.Option(help="Occurs in the SQL or the facts.")] = None,
+    before: Annotated[int | None, typer.Option(help="Older than this position: the next page.")] = None,
+    limit: int = 50,
+) -> None:
+    """The log, newest first. Times are shown in this machine's time zone."""
+    asked = {
+        "actor": person,
+        "project": project,
+        "dataset": dataset,
+        "kind": kind,
+        "code": code,
+        "since": since,
+        "until": until,
+        "text": text,
+        "before": before,
+        "limit": limit,
+    }
+    page = _store().entries(EntryFilter.model_validate(asked))
+    table = Table("#", "at", "kind", "who", "project", "what")
+    for entry in page.entries:
+        at = entry.at.astimezone().isoformat(sep=" ")
+        what = str(entry.facts.get("sql") or entry.facts.get("reason") or entry.facts.get("code") or "")
+        table.add_row(str(entry.position), at, entry.kind, entry.actor, entry.project, what)
+    console = Console()
+    console.print(table, markup=False)
+    if page.next_before is not None:
+        console.print(f"--before {page.next_before}")
+
+
+def _store() -> LedgerStore:
+    return Settings.from_environment().open_store()

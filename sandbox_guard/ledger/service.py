@@ -1,0 +1,402 @@
+"""The ledger over HTTP, on 127.0.0.1 only: `python -m sandbox_guard.ledger.service`.
+
+A vault speaks with its sandbox's token, which the hub obtained for it; hub, portal and the stewards' and
+auditors' command line each hold a token of their own. `SCOPES` is all there is to know about who may do what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from sandbox_guard.errors import Fault, Refused
+from sandbox_guard.ledger.checkpoints import CheckpointWriter
+from sandbox_guard.ledger.settings import Settings
+from sandbox_guard.ledger.store import LedgerStore
+from sandbox_guard.ledger.wire import (
+    Act,
+    Asker,
+    Balance,
+    Charge,
+    ChargeRequest,
+    EntryFilter,
+    EntryPage,
+    Message,
+    Question,
+    RefusalReport,
+    Release,
+    Sandbox,
+    Standing,
+    Subject,
+    Terms,
+)
+
+
+class Caller(StrEnum):
+    ANYONE = "anyone"
+    VAULT = "vault"
+    HUB = "hub"
+    PORTAL = "portal"
+    ADMIN = "admin"
+
+
+ANYONE, VAULT, HUB, PORTAL, ADMIN = Caller
+
+SCOPES: Mapping[str, frozenset[Caller]] = {
+    endpoint: frozenset(callers)
+    for endpoint, *callers in (
+        ("GET /health", ANYONE),
+        ("GET /v1/public-key", ANYONE),
+        # a vault, for the member and project of its own sandbox
+        ("POST /v1/find", VAULT),
+        ("POST /v1/charges", VAULT),
+        ("POST /v1/charges/{charge_id}/release", VAULT),
+        ("POST /v1/charges/{charge_id}/fault", VAULT),
+        ("POST /v1/refusals", VAULT),
+        ("GET /v1/balances", VAULT),
+        ("GET /v1/history", VAULT),
+        # sandboxes come and go
+        ("POST /v1/sandboxes", HUB),
+        ("DELETE /v1/sandboxes/{sandbox_id}", HUB),
+        ("GET /v1/standings", HUB, PORTAL, ADMIN),
+        # what pages and auditors read
+        ("GET /v1/accounts", PORTAL, ADMIN),
+        ("GET /v1/entries", PORTAL, ADMIN),
+        ("GET /v1/export", PORTAL, ADMIN),
+        ("GET /v1/checkpoint", PORTAL, ADMIN),
+        ("GET /v1/proofs/inclusion", PORTAL, ADMIN),
+        ("GET /v1/proofs/consistency", PORTAL, ADMIN),
+        # what stewards decide
+        ("PUT /v1/terms", ADMIN),
+        ("POST /v1/suspensions", ADMIN),
+        ("POST /v1/resumptions", ADMIN),
+        ("POST /v1/renewals", ADMIN),
+        ("POST /v1/closings", ADMIN),
+        ("POST /v1/loads", ADMIN),
+    )
+}
+"""Endpoint to those who may call it. One that is not here is open to nobody."""
+
+
+class NewSandbox(Message):
+    member: str
+    project: str
+
+
+class Publication(Message):
+    body: str
+
+
+class NewTerms(Message):
+    terms: Terms
+    act: Act
+
+
+class Decision(Message):
+    subject: Subject
+    act: Act
+
+
+class Closing(Message):
+    project: str
+    act: Act
+
+
+class Renewal(Message):
+    account: str
+    act: Act
+
+
+class NewLoad(Message):
+    dataset: str
+    version: str
+    act: Act
+
+
+class Position(Message):
+    position: int
+
+
+class Proof(Message):
+    hashes: tuple[str, ...]
+
+
+class Problem(Message):
+    """Why a call failed: `refused` as `Refused.as_dict`, `fault`, or `error` for a call that makes no sense."""
+
+    refused: dict[str, Any] | None = None
+    fault: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class NotAllowed(Exception):
+    """No token, or one that is worth nothing here."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+def create_app(store: LedgerStore, tokens: Mapping[Caller, str], checkpoints: Path) -> FastAPI:
+    """`tokens` are those of hub, portal and admin; `checkpoints` is the folder they are written to."""
+    app = FastAPI(
+        title="Sandbox Guard ledger",
+        version="1",
+        dependencies=[Depends(_permit)],
+        responses={code: {"model": Problem} for code in (400, 401, 403, 422, 500)},
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.store, app.state.checkpoints = store, checkpoints
+    app.state.callers = {_hash(token): caller for caller, token in tokens.items()}
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(NotAllowed, _not_allowed)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(ValueError, _malformed)
+    app.add_exception_handler(Exception, _fault)
+    _add_vault_calls(app, store)
+    _add_hub_calls(app, store)
+    _add_reading_calls(app, store)
+    _add_steward_calls(app, store)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(CheckpointWriter(app.state.store, app.state.checkpoints))
+        yield
+    app.state.store.close()
+
+
+# -------------------------------------------------------------------------------------- who calls
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+_bearer = HTTPBearer(auto_error=False, description="A service's or a sandbox's token")
+
+
+def _permit(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> None:
+    """Runs before every endpoint; leaves the sandbox's member and project for those of a vault."""
+    allowed = SCOPES.get(f"{request.method} {request.scope['route'].path}", frozenset())
+    if ANYONE in allowed:
+        return
+    if credentials is None:
+        raise NotAllowed(401, "a bearer token is needed")
+    caller = _caller(request, credentials.credentials)
+    if caller is None and VAULT in allowed:
+        request.state.asker = request.app.state.store.asker_of(credentials.credentials)
+    elif caller not in allowed:
+        raise NotAllowed(403, "this token may not do that")
+
+
+def _caller(request: Request, token: str) -> Caller | None:
+    """The service that holds this token, compared in constant time with each."""
+    given, found = _hash(token), None
+    for known, caller in request.app.state.callers.items():
+        if hmac.compare_digest(known, given):
+            found = caller
+    return found
+
+
+def _asker(request: Request) -> Asker:
+    asker = request.state.asker
+    assert isinstance(asker, Asker)
+    return asker
+
+
+Own = Annotated[Asker, Depends(_asker)]
+Id = Annotated[str, InPath(pattern=r"^[0-9a-f]{16,64}$")]
+
+# --------------------------------------------------------------------------------------- failures
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    status = 403 if error.code.startswith("access.") else 422
+    return JSONResponse({"refused": error.as_dict()}, status)
+
+
+def _not_allowed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, NotAllowed)
+    challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    return JSONResponse({"error": str(error)}, error.status, headers=challenge)
+
+
+def _malformed(_: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, RequestValidationError):  # where and what, without repeating what was sent
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return JSONResponse({"error": what}, 400)
+    return JSONResponse({"error": str(error)}, 400)
+
+
+def _fault(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"fault": Fault().as_dict()}, 500)
+
+
+# -------------------------------------------------------------------------------------- endpoints
+
+
+def _add_vault_calls(app: FastAPI, store: LedgerStore) -> None:
+    @app.post("/v1/find")
+    def find(asker: Own, question: Question) -> Release | None:
+        """Authorise the question and return this project's release of it, if there is one."""
+        return store.find(asker, question)
+
+    @app.post("/v1/charges")
+    def charge(asker: Own, request: ChargeRequest) -> Charge:
+        """Take the cost from every budget concerned, or from none. The same request id buys once."""
+        return store.charge(asker, request)
+
+    @app.post("/v1/charges/{charge_id}/release")
+    def publish(asker: Own, charge_id: Id, publication: Publication) -> Release:
+        """Store the charge's one release; a second call returns the first."""
+        return store.publish(asker, charge_id, publication.body)
+
+    @app.post("/v1/charges/{charge_id}/fault", status_code=204)
+    def fault(asker: Own, charge_id: Id) -> None:
+        """Log that the charge has no release yet."""
+        store.fault(asker, charge_id)
+
+    @app.post("/v1/refusals", status_code=204)
+    def refuse(asker: Own, report: RefusalReport) -> None:
+        """Log a refused request."""
+        store.refuse(asker, report)
+
+    @app.get("/v1/balances")
+    def balances(asker: Own) -> tuple[Balance, ...]:
+        """The member's own budgets and those above them."""
+        return store.balances(asker)
+
+    @app.get("/v1/history")
+    def history(asker: Own) -> tuple[Release, ...]:
+        """What the project has been released, newest first."""
+        return store.history(asker)
+
+
+def _add_hub_calls(app: FastAPI, store: LedgerStore) -> None:
+    @app.post("/v1/sandboxes", status_code=201)
+    def open_sandbox(new: NewSandbox) -> Sandbox:
+        """Register a sandbox; its token is shown this once."""
+        return store.open_sandbox(Asker(member=new.member, project=new.project), "hub")
+
+    @app.delete("/v1/sandboxes/{sandbox_id}", status_code=204)
+    def end_sandbox(sandbox_id: Id) -> None:
+        """End a sandbox; its token is worth nothing any more."""
+        store.end_sandbox(sandbox_id, "hub")
+
+
+def _add_reading_calls(app: FastAPI, store: LedgerStore) -> None:
+    @app.get("/health")
+    def health() -> dict[str, bool]:
+        store.public_key  # noqa: B018 - the key is there
+        return {"ok": store.size >= 0}
+
+    @app.get("/v1/public-key", response_class=PlainTextResponse)
+    def public_key() -> str:
+        """The key that signs checkpoints, as a note verification key."""
+        return store.public_key
+
+    @app.get("/v1/standings")
+    def standings() -> tuple[Standing, ...]:
+        """Who and what is suspended or closed."""
+        return store.standings()
+
+    @app.get("/v1/accounts")
+    def accounts() -> tuple[Balance, ...]:
+        """Every budget."""
+        return store.all_balances()
+
+    @app.get("/v1/entries")
+    def entries(wanted: Annotated[EntryFilter, Query()]) -> EntryPage:
+        """The log, newest first, filtered."""
+        return store.entries(wanted)
+
+    @app.get("/v1/export", response_class=StreamingResponse)
+    def export() -> StreamingResponse:
+        """The whole log as JSON lines, for the verifier."""
+        return StreamingResponse(store.export(), media_type="application/x-ndjson")
+
+    @app.get("/v1/checkpoint", response_class=PlainTextResponse)
+    def checkpoint(size: Annotated[int | None, Query(ge=0, lt=2**62)] = None) -> str:
+        """A signed note of the log as it is, or was at `size` entries."""
+        return store.checkpoint(size)
+
+    @app.get("/v1/proofs/inclusion")
+    def inclusion(
+        position: Annotated[int, Query(ge=0, lt=2**62)], size: Annotated[int, Query(ge=1, lt=2**62)]
+    ) -> Proof:
+        """That an entry stands in the log of this size."""
+        return Proof(hashes=tuple(store.inclusion_proof(position, size)))
+
+    @app.get("/v1/proofs/consistency")
+    def consistency(
+        old: Annotated[int, Query(ge=0, lt=2**62)], new: Annotated[int, Query(ge=0, lt=2**62)]
+    ) -> Proof:
+        """That the log of size `new` begins with that of size `old`."""
+        return Proof(hashes=tuple(store.consistency_proof(old, new)))
+
+
+def _add_steward_calls(app: FastAPI, store: LedgerStore) -> None:
+    @app.put("/v1/terms")
+    def apply(new: NewTerms) -> Position:
+        """Put a policy in force."""
+        return Position(position=store.apply(new.terms, new.act))
+
+    @app.post("/v1/suspensions")
+    def suspend(decision: Decision) -> Position:
+        """Suspend a member, project or dataset from the next question on."""
+        return Position(position=store.suspend(decision.subject, decision.act))
+
+    @app.post("/v1/resumptions")
+    def resume(decision: Decision) -> Position:
+        """End a suspension."""
+        return Position(position=store.resume(decision.subject, decision.act))
+
+    @app.post("/v1/closings")
+    def close(closing: Closing) -> Position:
+        """Close a project for good."""
+        return Position(position=store.close_project(closing.project, closing.act))
+
+    @app.post("/v1/renewals")
+    def renew(renewal: Renewal) -> Position:
+        """Start a new term of one account."""
+        return Position(position=store.renew(renewal.account, renewal.act))
+
+    @app.post("/v1/loads")
+    def load(new: NewLoad) -> Position:
+        """Record a new data version."""
+        return Position(position=store.record_load(new.dataset, new.version, new.act))
+
+
+def main() -> None:
+    settings = Settings.from_environment()
+    tokens = {caller: settings.token(caller) for caller in (HUB, PORTAL, ADMIN)}
+    app = create_app(
+        settings.open_store(),
+        {caller: token for caller, token in tokens.items() if token},
+        settings.checkpoints,
+    )
+    uvicorn.run(app, host=settings.host, port=settings.port, access_log=False, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

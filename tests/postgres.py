@@ -1,0 +1,95 @@
+"""A real PostgreSQL for the tests: Debian's, on a Unix socket in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+REQUIRED = "postgres" in os.environ.get("SANDBOX_GUARD_REQUIRE", "").split(",")
+
+
+def programs() -> Path | None:
+    """The folder of `initdb` and `postgres`: Debian keeps them off the path."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    return found[-1].parent if found else None
+
+
+class Cluster:
+    """One server; each test takes a database of its own from it."""
+
+    def __init__(self, folder: Path, bin_folder: Path) -> None:
+        self._folder, self._bin = folder, bin_folder
+        # The server refuses to run as root.
+        self._prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+
+    def start(self) -> None:
+        if not (self._folder / "data").exists():
+            self._run(
+                "initdb", "-D", "data", "-A", "trust", "-U", "postgres", "--locale=C.UTF-8", "-E", "UTF8"
+            )
+        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder}"
+        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """`mode="immediate"` is a crash: nothing is written any more."""
+        self._run("pg_ctl", "-D", "data", "-m", mode, "-w", "stop")
+
+    @property
+    def pid(self) -> int:
+        return int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"ledger_{uuid.uuid4().hex[:12]}"
+        self._run("createdb", "-h", str(self._folder), "-U", "postgres", name)
+        return f"postgresql+psycopg://postgres@/{name}?host={self._folder}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [*self._prefix, str(self._bin / program), *arguments],
+            cwd=self._folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """A started server. Skips the test where there is none, or fails where CI requires one."""
+    bin_folder = programs()
+    if bin_folder is None:
+        message = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+        pytest.fail(message) if REQUIRED else pytest.skip(message)
+    folder = Path(tempfile.mkdtemp(prefix="sandbox-guard-pg-", dir="/tmp"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+    server = Cluster(folder, bin_folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        subprocess.run(
+            [
+                *server._prefix,
+                str(bin_folder / "pg_ctl"),
+                "-D",
+                str(folder / "data"),
+                "-m",
+                "immediate",
+                "stop",
+            ],
+            check=False,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        shutil.rmtree(folder, ignore_errors=True)
