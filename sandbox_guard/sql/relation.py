@@ -29,6 +29,8 @@ class Type(StrEnum):
     REAL = "real"
     STRING = "string"
     DATE = "date"
+    INTERVAL = "interval"
+    """`INTERVAL n unit`: only to be added to a date; never a column."""
     NULL = "null"
     """The type of a bare NULL, which fits any other."""
 
@@ -68,16 +70,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Constant:
+    """A literal. `domain.lo` is its exact decimal value; `value` the nearest double. Where `scale` is set
+    it is printed as the integer `domain.lo / scale`, to meet a column of that scale."""
+
     value: Scalar
     domain: Domain
-    scale: None = None
+    scale: Fraction | None = None
 
 
 @dataclass(frozen=True)
 class ReleasedScalar:
-    """The one value of a released one-row block: printed as a typed literal once it is known."""
+    """The one value of a released one-row computation: printed as a typed literal once it is known."""
 
-    block: int
+    computation: int
     column: int
     domain: Domain
     scale: None = None
@@ -189,8 +194,7 @@ class Released:
 
 @dataclass(frozen=True)
 class Computed:
-    """The plan's public relation `index`, computed once, by itself, before any private block
-    (in one statement with private rows even DISTINCT ON over a public table moved, DESIGN section 3)."""
+    """The table that computation `index` of the plan gave: (new column, the computation's column)."""
 
     index: int
     columns: tuple[tuple[Column, int], ...]
