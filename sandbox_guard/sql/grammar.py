@@ -34,6 +34,8 @@ class _Grammar(DuckDBParser):
         token: DuckDBParser.STATEMENT_PARSERS[token] for token in (TokenType.PIVOT, TokenType.UNPIVOT)
     }
 
+    TYPE_CONVERTERS: ClassVar[dict[Any, Any]] = {}
+
     def _parse_type(
         self, parse_interval: bool = True, fallback_to_identifier: bool = False
     ) -> exp.Expr | None:
@@ -72,6 +74,17 @@ class _Grammar(DuckDBParser):
         if not self._match(TokenType.AND):
             self.raise_error("Expected AND")
         return self.expression(exp.Between(this=this, low=low, high=self._parse_bitwise()))
+
+    def _parse_in(self, this: exp.Expr | None, alias: bool = True) -> exp.In:
+        # PIVOT … IN (1 AS one); elsewhere an alias is no expression, and refused as such.
+        return super()._parse_in(this, alias=True)
+
+    def _parse_paren(self) -> exp.Expr | None:
+        # sqlglot adds brackets of its own where it fears for its printing; those that were typed are marked.
+        node = super()._parse_paren()
+        if isinstance(node, exp.Paren):
+            node.meta["typed"] = True
+        return node
 
     def _parse_join(self, *args: Any, **named: Any) -> exp.Join | None:
         # A comma binds looser than JOIN; the list of joins does not show which it was.

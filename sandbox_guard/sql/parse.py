@@ -23,7 +23,7 @@ from sqlglot import exp
 
 from sandbox_guard.errors import Place, Refused
 from sandbox_guard.sql import grammar, syntax, words
-from sandbox_guard.sql.functions_canonical import AS_CASE, CANONICAL
+from sandbox_guard.sql.aliases import AS_CASE, CANONICAL
 from sandbox_guard.sql.text import Kind, Lexeme, Limits, as_date, as_timestamp, decode, scan
 
 __all__ = ["Limits", "canonical", "parse", "shape"]
@@ -50,7 +50,16 @@ def _statement(lexemes: list[Lexeme], limits: Limits) -> syntax.Query:
     if pivot is None:
         return _Converter(lexemes, limits).root()
     start, end = pivot
-    query = _Converter(lexemes[start:end], limits).root()
+    nulls = (
+        start + 2
+        if [lexeme.word for lexeme in lexemes[start + 1 : start + 3]] == ["include", "nulls"]
+        else start
+    )
+    query = _Converter([lexemes[start], *lexemes[nulls + 1 : end]], limits).root()
+    if nulls > start:
+        if not isinstance(query, syntax.Unpivot):
+            raise Refused("sql.syntax", place=lexemes[start + 1].place, near=lexemes[start + 1].text)
+        query = replace(query, include_nulls=True)
     here = lexemes[start]
     frame = [replace(here, kind=Kind.WORD, text=word) for word in ("select", "null")]
     around = lexemes[:start] + frame + lexemes[end:]
@@ -132,6 +141,8 @@ _TYPES: dict[exp.DType, syntax.TypeName] = {
     exp.DType.TIMESTAMP: syntax.TypeName.TIMESTAMP,
 }
 
+_ALL_COLUMNS = syntax.Star()
+
 _SET_LIMIT = 256
 """Most grouping sets of one GROUP BY."""
 
@@ -178,9 +189,12 @@ class _Converter:
         if match := re.fullmatch(r"_w(\d+)", node.name) if node.args.get("quoted") else None:
             return self.take(int(match[1])).text
         start = node.meta.get("start")
-        if start in self.starts and self.lexemes[self.starts[start]].word == node.name.lower():
-            return self.lexemes[self.starts[start]].text
-        return node.name
+        lexeme = self.lexemes[self.starts[start]] if start in self.starts else None
+        if lexeme is None or lexeme.word != node.name.lower() or lexeme.word in words.NEVER_NAMES:
+            raise Refused(
+                "sql.syntax", place=lexeme.place if lexeme else self.place(node), near=node.name[:40]
+            )
+        return lexeme.text
 
     def names(self, nodes: Sequence[exp.Expr]) -> tuple[str, ...]:
         return tuple(self.name(node) for node in nodes)
@@ -404,7 +418,8 @@ class _Converter:
         items: list[syntax.Expr] = []
         sets: list[tuple[int, ...]] = [()]
         for element in node.expressions:
-            sets = [left + right for left in sets for right in self.grouping_sets(element, items)]
+            alternatives = self.grouping_sets(element, items)
+            sets = [left + right for left in sets for right in alternatives]
             if len(sets) > _SET_LIMIT:
                 raise self.no(
                     node, "GROUPING SETS", f"最多 {_SET_LIMIT} 个分组集。", f"At most {_SET_LIMIT} sets."
@@ -728,6 +743,8 @@ class _Converter:
 
     def paren(self, node: exp.Expr) -> syntax.Expr:
         self.only(node, "this")
+        if not node.meta.get("typed"):
+            raise Refused("sql.precedence", place=self.place(node), operators=f"… {_sign(node.this)} …")
         return self.expr(node.this)
 
     def is_test(self, node: exp.Expr) -> syntax.Expr:
@@ -851,15 +868,14 @@ class _Converter:
             if reader is not None:
                 value = reader(operand.value.strip())
                 if value is None:
-                    raise Refused("sql.date", place=place, type=to.upper())
+                    raise Refused("sql.malformed_date", place=place, type=to.upper())
                 return syntax.Literal(value, place=place)
         return syntax.Cast(operand, to, precision, scale, tried, place=place)
 
     def type(self, node: exp.Expr, place: Place | None) -> tuple[syntax.TypeName, int | None, int | None]:
         to = _TYPES.get(node.this) if isinstance(node, exp.DataType) else None
         if to is None or _given_any(node, "nested", "values", "kind", "nullable", "collate"):
-            known = isinstance(node, exp.DataType) and isinstance(node.this, exp.DType)
-            raise Refused("sql.type", place=place, type=str(node.this.value) if known else "…")
+            raise Refused("sql.type", place=place, type=self.type_text(node))
         sizes = [self.size(item, place) for item in node.args.get("expressions") or ()]
         if to is not syntax.TypeName.DECIMAL:
             if sizes:
@@ -870,6 +886,13 @@ class _Converter:
             raise Refused("sql.type", place=place, type="DECIMAL(…)")
         return to, precision, scale
 
+    def type_text(self, node: exp.Expr) -> str:
+        """As typed, for the message."""
+        placeholder = re.search(r"_w(\d+)", str(node.args.get("kind") or ""))
+        if placeholder:
+            return self.lexemes[int(placeholder[1])].text[:40].upper()
+        return str(node.this.value) if isinstance(node.this, exp.DType) else "…"
+
     def size(self, node: exp.Expr, place: Place | None) -> int:
         literal = node.this if isinstance(node, exp.DataTypeParam) else node
         if isinstance(literal, exp.Literal) and not literal.is_string and not _given_any(node, "expression"):
@@ -878,10 +901,15 @@ class _Converter:
                 return value
         raise Refused("sql.type", place=place, type="DECIMAL(…)")
 
+    def method(self, node: exp.Expr) -> syntax.Expr:
+        raise self.no(
+            node, "x.f(…)", "请写 f(x)，函数名前不加前缀。", "Write f(x), with nothing before the name."
+        )
+
     def interval(self, node: exp.Expr) -> syntax.Expr:
         self.only(node, "this", "unit")
         place = self.place(node)
-        unit = node.args["unit"].name if node.args.get("unit") else None
+        unit = node.args["unit"].name.lower() if node.args.get("unit") else None
         amount = self.expr(node.this)
         if isinstance(amount, syntax.Literal) and isinstance(amount.value, str):
             match = re.fullmatch(r"\s*([+-]?\d{1,9})\s*([A-Za-z]*)\s*", amount.value)
@@ -951,15 +979,18 @@ class _Converter:
     ) -> syntax.Expr:
         """The call under the one name that later stages know it by."""
         function = CANONICAL.get(function, function)
-        if function == "count" and args == (syntax.Star(),):
+        if function == "columns" and not distinct and not order:
+            return self.columns(args, place)
+        if _ALL_COLUMNS in args:
+            if function != "count" or len(args) > 1 or distinct:
+                raise Refused("sql.unsupported", place=place, what=f"{function[:40]}(*)",
+                              hint_zh="* 只能写在 count(*) 里。", hint_en="Only count(*) takes a *.")  # fmt: skip
             args = ()
         if function == "log" and len(args) == 1:
             function = "log10"
         if not distinct and not order:
             if function in AS_CASE and len(args) == 3:
                 return syntax.Case(None, ((args[0], args[1]),), args[2], place=place)
-            if function == "columns":
-                return self.columns(args, place)
             if function in ("date_part", "date_trunc", "date_diff", "date_sub") and args:
                 part = args[0]
                 if not isinstance(part, syntax.Literal) or not isinstance(part.value, str):
@@ -973,8 +1004,8 @@ class _Converter:
         return syntax.Call(function, args, distinct, order=order, place=place)
 
     def columns(self, args: tuple[syntax.Expr, ...], place: Place | None) -> syntax.Expr:
-        if len(args) == 1 and isinstance(args[0], syntax.Star):
-            return args[0]
+        if args == (_ALL_COLUMNS,):
+            return syntax.Star(pattern=".*", place=place)
         if len(args) == 1 and isinstance(args[0], syntax.Literal) and isinstance(args[0].value, str):
             return syntax.Star(pattern=args[0].value, place=place)
         raise Refused("sql.unsupported", place=place, what="COLUMNS(…)", hint_zh="请写 COLUMNS('正则表达式')。",
@@ -1108,6 +1139,7 @@ _EXPRESSIONS: dict[type[exp.Expr], Callable[[_Converter, Any], syntax.Expr]] = {
     exp.CurrentDate: _Converter.no_brackets,
     exp.CurrentTimestamp: _Converter.no_brackets,
     exp.Anonymous: _Converter.call,
+    exp.Dot: _Converter.method,
     exp.Filter: _Converter.filtered,
     exp.WithinGroup: _Converter.within_group,
     exp.Window: _Converter.windowed,

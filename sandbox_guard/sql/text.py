@@ -144,7 +144,7 @@ def scan(text: str, limits: Limits) -> list[Lexeme]:
         lexemes.extend(_lexemes(match, text, place, limits))
         at = match.end()
         if len(lexemes) > limits.lexemes:
-            raise Refused("sql.length", limit=limits.lexemes)
+            raise Refused("sql.too_long", limit=limits.lexemes)
     while lexemes and lexemes[-1].is_symbol(";"):
         lexemes.pop()
     _one_statement(lexemes)
@@ -226,7 +226,7 @@ def _lexemes(match: re.Match[str], text: str, place: _Places, limits: Limits) ->
     if kind == "number":
         following = text[end : end + 1]
         if following.isalnum() or following in ("_", ".", "$") and following:
-            raise Refused("sql.number", place=here)
+            raise Refused("sql.malformed_number", place=here)
         return (Lexeme(Kind.VALUE, found, start, end, here, _number(found, here)),)
     return tuple(
         Lexeme(Kind.SYMBOL, part, start + offset, start + offset + len(part), place(start + offset))
@@ -259,10 +259,10 @@ def _number(text: str, here: Place) -> int | float | Decimal:
     if "e" in plain.lower():
         number = float(plain)
         if number in (float("inf"), float("-inf")):
-            raise Refused("sql.number", place=here)
+            raise Refused("sql.malformed_number", place=here)
         return number
     if len(plain.replace(".", "").lstrip("0")) > 38:
-        raise Refused("sql.number", place=here)
+        raise Refused("sql.malformed_number", place=here)
     return Decimal(plain) if "." in plain else int(plain)
 
 

@@ -62,6 +62,14 @@ VOCABULARY = (
     | frozenset(UNITS)
 )
 
+NEVER_NAMES = _set(
+    """select distinct on all as from where group having qualify window order asc desc limit offset with not
+    and or is null true false in like ilike case when then else end union intersect except join inner left
+    right full outer cross semi anti asof positional natural using lateral table pivot unpivot into any some
+    interval"""
+)
+"""Words of the vocabulary that DuckDB reserves; sqlglot would let some of them name things."""
+
 _STATEMENTS = _set("""create insert update delete merge drop alter copy export import attach detach install load connect
     disconnect force set reset use pragma call checkpoint vacuum analyze analyse prepare execute deallocate
     begin start commit rollback abort comment explain describe desc show summarize truncate grant revoke
@@ -186,7 +194,7 @@ def _typed(of: Lexeme, text: Lexeme) -> Lexeme:
         raise Refused("sql.unsupported", place=of.place, what=f"{of.text.upper()} '…'",
                       hint_zh=f"请写 '…'::{of.text.upper()}。", hint_en=f"Write '…'::{of.text.upper()}.")  # fmt: skip
     if value is None:
-        raise Refused("sql.date", place=of.place, type=of.text.upper())
+        raise Refused("sql.malformed_date", place=of.place, type=of.text.upper())
     return Lexeme(Kind.VALUE, f"{of.text} {text.text}", of.start, text.end, of.place, value)
 
 
@@ -266,6 +274,12 @@ def _check_pair(before: Lexeme | None, lexeme: Lexeme, following: Lexeme | None)
     ):
         raise Refused("sql.unsupported", place=here, what="FROM VALUES …", hint_zh="请写 FROM (VALUES (…)) AS t(x)。",
                       hint_en="Write FROM (VALUES (…)) AS t(x).")  # fmt: skip
+    amount = following is not None and (
+        following.is_symbol("(") or following.kind in (Kind.STRING, Kind.VALUE) or is_name(following)
+    )
+    if lexeme.word == "interval" and not after_dot and not amount:
+        raise Refused("sql.unsupported", place=here, what="INTERVAL …", hint_zh="请写 INTERVAL 10 DAY；列名请加双引号。",
+                      hint_en="Write INTERVAL 10 DAY; quote a column of that name.")  # fmt: skip
     if lexeme.word == "recursive" and before is not None and before.word == "with":
         raise Refused("sql.recursive", place=here)
     if lexeme.word in _REFUSED_WORDS and not after_dot and not (following and following.is_symbol("(")):
