@@ -383,10 +383,15 @@ def _released(measurement: Measurement, values: Integers) -> Integers:
 
 
 def _least(make: Callable[[float], _M], scale: float, affordable: Callable[[_M], bool]) -> _M:
-    """The first mechanism that is affordable, from the closed form's scale upwards in steps of a few
-    units in the last place: OpenDP's map rounds up, and may so come out just above what was asked."""
-    for step in range(64):
-        mechanism = make(scale * (1 + step * 2.0**-51))
+    """The first mechanism that is affordable, from the closed form's scale upwards.
+
+    Scales have 30 significant bits: OpenDP's exact rationals then stay short, which saves a tenth of the
+    time for a billionth of the budget. One step is enough but for the roundings of OpenDP's map.
+    """
+    mantissa, exponent = math.frexp(scale)
+    steps = math.ceil(mantissa * 2**30)
+    for step in range(steps, steps + 8):
+        mechanism = make(math.ldexp(step, exponent - 30))
         if affordable(mechanism):
             return mechanism
     raise Unaffordable(f"no noise near scale {scale} is affordable")

@@ -95,11 +95,13 @@ def read_ask(
 def _exact(number: Number, name: str) -> Fraction:
     """What was written: 0.1 means a tenth, not the float next to it."""
     try:
-        if isinstance(number, bool):
-            raise ValueError
-        return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
-    except (ValueError, OverflowError):  # NaN, infinity
-        raise Refused("ask.nonsense", asked=f"{name} = {number}") from None
+        size = math.nan if isinstance(number, bool) else float(number)
+    except OverflowError:
+        size = math.inf
+    if math.isfinite(size):
+        # A size of 0 first: the exact form of 1e-999999999 would fill the memory.
+        return Fraction(repr(number) if isinstance(number, float) else number) if size else Fraction(0)
+    raise Refused("ask.nonsense", asked=f"{name} = {number}")
 
 
 # ------------------------------------------------------------------------------ what it is asked for

@@ -36,7 +36,7 @@ def test_every_charge_is_at_least_one_unit() -> None:
 def test_amounts_add_exactly() -> None:
     assert total([Amount(2**61, 3), Amount(1, 4)]) == Amount(2**61 + 1, 7)
     assert total([]) == Amount(0)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="negative"):
         Amount(-1)
 
 
@@ -114,9 +114,9 @@ def test_extremes_are_refused() -> None:
 
 @pytest.mark.parametrize("delta", [0.0, 1.0, -0.1, 2.0])
 def test_a_delta_outside_0_to_1_is_a_mistake_of_the_caller(delta: float) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="between 0 and 1"):
         to_epsilon(1, 0, delta)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="between 0 and 1"):
         rho_for_epsilon(1.0, delta)
 
 

@@ -29,20 +29,20 @@ RHOS = st.integers(1, 10 * RHO_UNITS)
 @given(SENSITIVITIES, RHOS)
 @settings(max_examples=60, deadline=None)
 def test_gaussian_uses_up_what_was_asked_and_no_more(l2_squared: int, rho: int) -> None:
-    assert rho * (1 - 1e-12) - 1 < Gaussian.within(l2_squared, rho).cost.rho <= rho
+    assert rho * (1 - 1e-8) - 1 < Gaussian.within(l2_squared, rho).cost.rho <= rho
 
 
 @given(SENSITIVITIES, RHOS)
 @settings(max_examples=60, deadline=None)
 def test_laplace_uses_up_what_was_asked_and_no_more(l1: int, rho: int) -> None:
-    assert rho * (1 - 1e-12) - 1 < Laplace.within(l1, rho).cost.rho <= rho
+    assert rho * (1 - 1e-8) - 1 < Laplace.within(l1, rho).cost.rho <= rho
 
 
 @given(SENSITIVITIES, st.fractions(Fraction(1, 1000), 10))
 @settings(max_examples=60, deadline=None)
 def test_pure_laplace_is_within_epsilon(l1: int, epsilon: Fraction) -> None:
     mechanism = Laplace.within_epsilon(l1, epsilon)
-    assert epsilon * (1 - Fraction(1, 10**12)) <= Fraction(mechanism.epsilon) <= epsilon
+    assert epsilon * (1 - Fraction(1, 10**8)) <= Fraction(mechanism.epsilon) <= epsilon
     assert mechanism.cost.exact_rho >= Fraction(mechanism.epsilon) ** 2 / 2
 
 
@@ -72,7 +72,7 @@ def test_delta_covers_the_exact_tail(l0: int, scale: float, threshold: int) -> N
 @settings(max_examples=60, deadline=None)
 def test_noisy_min_uses_up_what_was_asked_and_no_more(l2_squared: int, weight: int, rho: int) -> None:
     mechanism = NoisyMin.within(l2_squared, weight, rho)
-    assert rho * (1 - 1e-12) - 1 < mechanism.cost.rho <= rho
+    assert rho * (1 - 1e-8) - 1 < mechanism.cost.rho <= rho
 
 
 def test_parameters_are_refused_when_senseless() -> None:
@@ -85,7 +85,7 @@ def test_parameters_are_refused_when_senseless() -> None:
         lambda: ThresholdedGaussian(1, 1, 1, 1.0, 0),
         lambda: NoisyMin(1, 0, 1.0),
     ):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="integers from 1|does not fit"):
             make()
 
 

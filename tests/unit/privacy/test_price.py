@@ -66,7 +66,7 @@ requests = st.builds(
 @settings(max_examples=25, deadline=None)
 def test_a_quote_is_within_the_ask(asked: PriceRequest, rho: int) -> None:
     offered = quote(asked, Rho(rho))
-    assert rho - 2 * asked.parts < offered.total.rho <= rho
+    assert rho * (1 - 1e-8) - 2 * asked.parts < offered.total.rho <= rho
     assert offered.total.delta <= QUERY_DELTA
     assert bool(offered.total.delta) is bool(asked.discoveries)
     assert total(offered.by_population().values()) == offered.total
@@ -80,7 +80,7 @@ def test_epsilon_is_the_total_with_thresholds(asked: PriceRequest, epsilon: floa
     spent = to_epsilon(offered.total.rho, offered.total.delta, conversion * (1 - 1e-15))
     assert spent[0] <= epsilon
     assert spent[1] <= QUERY_DELTA / DELTA_UNITS * (1 + 1e-12)
-    assert to_epsilon(offered.total.rho + 2 * asked.parts, 0, conversion)[0] > epsilon * (1 - 1e-9)
+    assert to_epsilon(offered.total.rho + 2 * asked.parts, 0, conversion)[0] > epsilon * (1 - 1e-8)
 
 
 @given(st.lists(sensitivities, min_size=1, max_size=6), st.floats(0.01, 10))
@@ -90,7 +90,7 @@ def test_pure_is_laplace_of_that_epsilon_in_all(measures: list[Sensitivity], eps
     bought = offered.blocks[0].measures
     assert all(isinstance(m, Laplace) for m in bought)
     spent = sum(Fraction(m.epsilon) for m in bought if isinstance(m, Laplace))
-    assert epsilon * (1 - 1e-9) <= spent <= Fraction(epsilon)
+    assert epsilon * (1 - 1e-8) <= spent <= Fraction(epsilon)
     assert offered.total.rho <= math.ceil(epsilon**2 / 2 * RHO_UNITS) + len(measures)
     assert offered.total.delta == 0
 
@@ -216,10 +216,18 @@ def test_asks_are_read_as_written() -> None:
     for several in ({"rho": 1, "share": 0.5}, {"rho": 1, "pure": True}, {"pure": True}):
         with pytest.raises(Refused, match="ask.several"):
             read(**several)
-    for nonsense in (math.nan, math.inf, True):
+    for nonsense in (math.nan, math.inf, True, 10**400, Decimal("1e999999"), Decimal("NaN")):
         for name in ("rho", "epsilon", "share"):
             with pytest.raises(Refused, match="ask.nonsense"):
                 read(**{name: nonsense})
+
+
+def test_numbers_beyond_floats_take_no_memory() -> None:
+    asked = read_ask(epsilon=Decimal("1e-999999999"), remaining=1, default=1)
+    with pytest.raises(Refused, match="ask.nonsense"):
+        quote(request(block(COUNT)), asked)
+    with pytest.raises(Refused, match="ask.nonsense"):
+        quote(request(block(COUNT)), Margin({(0, 0): Decimal("1e999999999")}))
 
 
 def test_a_measure_too_large_for_laplace_still_has_gaussian_noise() -> None:

@@ -76,7 +76,7 @@ def test_the_interval_covers_whatever_the_size_of_the_group() -> None:
 @settings(max_examples=40, deadline=None)
 def test_cost_is_within_what_was_asked(fraction: Fraction, l2_squared: int, rho: int) -> None:
     quantile = Quantile.within(fraction, 50, l2_squared, rho)
-    assert rho - 6 <= quantile.cost.rho <= rho
+    assert rho * (1 - 1e-8) - 6 <= quantile.cost.rho <= rho
 
 
 def test_no_data_overflows() -> None:
@@ -87,11 +87,11 @@ def test_no_data_overflows() -> None:
 
 
 def test_senseless_parameters() -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="between 0 and 1"):
         Quantile.within(Fraction(3, 2), 10, 1, 10**6)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="0 bins"):
         Quantile.within(Fraction(1, 2), 0, 1, 10**6)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="weight"):
         Quantile(Fraction(1, 2), 10, NoisyMin(1, 7, 1.0))
     with pytest.raises(Unaffordable):
         Quantile.within(Fraction(1, 2), 10, 1, 2)
