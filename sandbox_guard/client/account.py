@@ -10,7 +10,7 @@ import pandas as pd
 
 from sandbox_guard.client.answer import Cost, Remaining, Texts
 from sandbox_guard.client.display import View, Viewed, bare_margin, number, percent
-from sandbox_guard.client.words import pick, say
+from sandbox_guard.client.words import pick, say, sentences
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +63,7 @@ class Estimate(Viewed):
         return View(
             above=[
                 *(pick(note) for note in self.notes),
-                " ".join(part for part in (price, left, more) if part),
+                sentences(price, left, more),
             ],
             heads=[say("column"), say("expected_margin"), say("why")],
             rows=[[name, _expected(margin, why), pick(why)] for name, margin, why in self.columns],

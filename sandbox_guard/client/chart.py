@@ -112,7 +112,8 @@ def _layers(
     number = alt.Y if key is alt.X else alt.X
     order = None if across.type == "date" else list(dict.fromkeys(frame["key"]))
     kind: Any = "temporal" if across.type == "date" else "nominal"
-    at = key("key", type=kind, sort=order, title=across.name)
+    axis_of_keys = alt.Axis(labelAngle=0, labelOverlap=True)
+    at = key("key", type=kind, sort=order, title=across.name, axis=axis_of_keys)
     scale = alt.Scale(zero=zero, nice=True)
     words = [say(word) for word in RELIABILITY]
     if series is None:

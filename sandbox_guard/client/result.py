@@ -15,7 +15,7 @@ import pandas as pd
 from sandbox_guard.client import noise
 from sandbox_guard.client.answer import Answer, Column
 from sandbox_guard.client.display import MARKS, View, figure, number, percent
-from sandbox_guard.client.words import pick, say
+from sandbox_guard.client.words import pick, say, sentences
 
 if TYPE_CHECKING:
     from sandbox_guard.client.chart import Chart
@@ -229,13 +229,13 @@ def _money(answer: Answer) -> str:
         member=percent(answer.remaining.percent_member),
     )
     more = say("more_like_this", n=f"{answer.more_like_this:,}") if answer.more_like_this is not None else ""
-    return " ".join(part for part in (paid, left, more, say("ask_again_free")) if part)
+    return sentences(paid, left, more, say("ask_again_free"))
 
 
 def _meaning(answer: Answer) -> list[str]:
     if not any(column.noisy for column in answer.columns):
         return []
-    lines = [say("meaning") + (" " + say("simulated") if answer.simulated else "")]
+    lines = [sentences(say("meaning"), say("simulated") if answer.simulated else "")]
     if any(word for column in answer.columns for word in column.reliability or ()):
         legend = (f"{mark} {say(word)} = {say(word + '_means')}" for word, mark in MARKS.items())
         lines.append(say("reliability") + " · ".join(legend))
@@ -266,7 +266,7 @@ def _guarantee(answer: Answer) -> str:
     total = say(
         "total_guarantee", epsilon=f"{answer.cost.epsilon:.3g}", delta=f"{answer.cost.epsilon_delta:.1g}"
     )
-    return f"{pick(answer.guarantee)} {total}".strip()
+    return sentences(pick(answer.guarantee), total)
 
 
 def _sample_cell(value: object) -> str:

@@ -35,6 +35,11 @@ def say(key: str, /, **facts: object) -> str:
     return WORDS[key][LANGUAGES.index(_current)].format_map(facts)
 
 
+def sentences(*parts: str) -> str:
+    """Those that are there, in one line."""
+    return ("" if _current == "zh" else " ").join(part for part in parts if part)
+
+
 WORDS: Final[Mapping[str, tuple[str, str]]] = {
     # what a result says of itself (MANNERS 9, 11)
     "paid": (
