@@ -242,6 +242,16 @@ def _dataset_budgets_nest(folder: Folder) -> Iterator[Problem]:
 
 def _project_names_exist(folder: Folder) -> Iterator[Problem]:
     for name, project in folder.projects.items():
+        if "--" in name:
+            yield folder.problem(
+                "projects",
+                name,
+                (),
+                Text("项目名中不能有 --", "a project's name holds no --"),
+                Text(
+                    "改名：-- 留给项目的分析沙箱", "rename it: -- marks the sandbox of a project's analyses"
+                ),
+            )
         for member in project.members:
             if member not in folder.people:
                 texts = _unknown(_PERSON, member, folder.people)

@@ -7,6 +7,7 @@ account of DESIGN section 9: rho in 1e-9, delta in 1e-15. Files are read by `san
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
@@ -91,6 +92,25 @@ class UnitId(Model):
 
     type: Literal["string", "integer"]
     pattern: str | None = None
+    """A regular expression that a string id matches from its first character to its last."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> UnitId:
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            raise Inconsistent(
+                Text("pattern 不是合法的正则表达式", f"pattern is no regular expression: {error}"),
+                Text("改正 pattern", "correct pattern"),
+                ("pattern",),
+            ) from None
+        if self.pattern is not None and self.type == "integer":
+            raise Inconsistent(
+                Text("整数编号没有 pattern", "integer ids have no pattern"),
+                Text("删去 pattern", "remove pattern"),
+                ("pattern",),
+            )
+        return self
 
 
 class Population(Model):
@@ -243,6 +263,7 @@ class Column(Model):
             _check_bounds(self.type, self.bounds)
         if self.values is not None:
             _check_values(self.type, self.values)
+        self._countable()
         if self.key and not self.usable:
             raise Inconsistent(
                 Text(
@@ -253,6 +274,26 @@ class Column(Model):
                 ("key",),
             )
         return self
+
+    def _countable(self) -> None:
+        """Numbers are stored as 64-bit counts of the step: bounds and values are among them."""
+        if self.type not in (ColumnType.INTEGER, ColumnType.NUMBER):
+            return
+        for key, numbers in (("bounds", self.bounds or ()), ("values", self.values or ())):
+            for i, number in enumerate(numbers):
+                count = Fraction(str(number)) / self.fixed_step
+                if count.denominator != 1 or abs(count) >= 2**62:
+                    raise Inconsistent(
+                        Text(
+                            f"{number} 不是 {self.fixed_step} 的整数倍，或过大",
+                            f"{number} is no multiple of {self.fixed_step}, or too large",
+                        ),
+                        Text(
+                            "改为 step 的整数倍，绝对值小于 step × 2^62",
+                            "write a multiple of step, below step × 2^62",
+                        ),
+                        (key, i),
+                    )
 
     @property
     def usable(self) -> bool:
@@ -325,6 +366,18 @@ class Table(Model):
                     Text(f"隐私单元列 '{name}' 不可为空", f"the unit column '{name}' is nullable"),
                     Text("删去 nullable", "remove nullable"),
                     ("columns", name, "nullable"),
+                )
+            if not self.columns[name].usable:
+                raise Inconsistent(
+                    Text(
+                        f"隐私单元列 '{name}' 标成了 identifier 或 names",
+                        f"the unit column '{name}' is marked identifier or names",
+                    ),
+                    Text(
+                        "删去该标记：隐私单元编号从不输出",
+                        "remove the mark: the unit's id is never released anyway",
+                    ),
+                    ("columns", name),
                 )
         return self
 
