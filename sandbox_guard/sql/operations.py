@@ -374,6 +374,11 @@ OPERATIONS: dict[str, Operation] = {
     "rescale": Operation(
         _print_rescale, lambda v, scales: v * _ratio(scales[0], scales[1]), scaled=True
     ),
+    "count_of": Operation(
+        lambda node, a: f"TRY_CAST(system.main.round(({a[0]} * {double(_inverse(node))})) AS BIGINT)",
+        lambda v, scales: _counted(v, scales[1]),
+        scaled=True,
+    ),
     # guards: the operand, or NULL
     "finite": Operation(_kept("system.main.isfinite(v)"), _ieee(lambda v: v)),
     "nonzero": Operation(_kept("v <> 0"), lambda v: v if v != 0 else None),
@@ -526,6 +531,20 @@ OPERATIONS: dict[str, Operation] = {
     "date_of_text": Operation("TRY_CAST({0} AS DATE)", _parsed_date, exact=False),
 }
 """By the name in `Apply.function`."""
+
+
+def _inverse(node: Apply) -> float:
+    scale = unit(node)
+    assert scale is not None
+    return float(1 / scale)
+
+
+def _counted(value: float, scale: Fraction) -> int | None:
+    product = value * float(1 / scale)
+    if not math.isfinite(product):
+        return None
+    count = int(half_away(product))
+    return count if -(2**63) <= count < 2**63 else None
 
 
 def _parts(node: Apply) -> int:
