@@ -28,7 +28,7 @@ c.JupyterHub.pid_file = ""
 # The launcher runs the proxy, so that a hub that is restarted does not cut anyone off.
 c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{settings.proxy_api_port}"
-c.ConfigurableHTTPProxy.auth_token = settings.token("hub-proxy")
+c.ConfigurableHTTPProxy.auth_token = settings.token("proxy")
 
 # --------------------------------------------------------------------------------- who may come in
 

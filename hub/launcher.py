@@ -14,7 +14,6 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -38,8 +37,9 @@ from sandbox_guard.policy.model import Office, Policies, Role
 console = Console(highlight=False, soft_wrap=True)
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-TOKENS = ("hub-proxy", "hub-ledger", "portal-ledger", "portal-hub", "steward-ledger")
-"""Who speaks to whom; each a file `keys/<name>.token` that its two ends read."""
+TOKENS = ("hub", "portal", "admin", "proxy", "portal-hub")
+"""Service tokens, each a file `keys/<name>.token`: of hub, portal and stewards at the ledger, of the hub at
+the proxy, of the portal at the hub."""
 
 FREE_BYTES = 2 * 2**30
 """The demo city, its samples and the logs fit in this."""
@@ -57,7 +57,6 @@ def run() -> None:
         _prepare_state(settings)
         _ports_are_free(settings)
         policies = _policies(settings)
-        _load_demo(settings, policies)
         made = Accounts(settings.accounts).ensure(policies.people)
         raise typer.Exit(asyncio.run(_serve(settings, policies, made)))
 
@@ -190,28 +189,6 @@ def _ports_are_free(settings: Settings) -> None:
                 )
 
 
-def _load_demo(settings: Settings, policies: Policies) -> None:
-    """Generate and load what is invented and not there yet. `sandbox-guard demo` shows its progress."""
-    missing = [
-        name
-        for name, dataset in policies.datasets.items()
-        if dataset.invented and not any((settings.home / "restricted" / name).glob("[0-9]*/manifest.json"))
-    ]
-    if not missing:
-        return
-    finished = subprocess.run(
-        [sys.executable, "-m", "sandbox_guard.cli", "demo"],
-        cwd=ROOT,
-        env={**os.environ, **settings.environment()},
-        check=False,
-    )
-    if finished.returncode != 0:
-        _give_up(
-            "演示数据未能装入，见上；再次运行 make run 会继续。",
-            "The demo data could not be loaded, see above; the next make run goes on from here.",
-        )
-
-
 # -------------------------------------------------------------------------------------- services
 
 
@@ -222,7 +199,7 @@ async def _serve(settings: Settings, policies: Policies, made: dict[str, str]) -
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
     supervisor = Supervisor(ROOT, settings.home / "log", _report_end)
-    starting = asyncio.create_task(_start(settings, supervisor))
+    starting = asyncio.create_task(_start(settings, policies, supervisor))
     stopped = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -243,33 +220,53 @@ async def _serve(settings: Settings, policies: Policies, made: dict[str, str]) -
         _end_orphaned_pairs(settings)
 
 
-async def _start(settings: Settings, supervisor: Supervisor) -> None:
+async def _start(settings: Settings, policies: Policies, supervisor: Supervisor) -> None:
+    needed = services(settings)
+    with console.status("正在启动台账… / Starting the ledger…"):
+        await supervisor.start(needed.ledger)
+        await _command(settings, "policy", "apply", quiet=True)
+    if _missing_demo(settings, policies):
+        await _command(settings, "demo")
     with console.status("正在启动… / Starting…"):
-        first = services(settings)
-        for service in (first.ledger, first.proxy):
-            await supervisor.start(service)
-        await _apply_policies(settings)
-        for service in (first.hub, first.portal):
+        for service in (needed.proxy, needed.hub, needed.portal):
             await supervisor.start(service)
 
 
-async def _apply_policies(settings: Settings) -> None:
-    """Idempotent: the ledger logs a policy only when its digest is new."""
+def _missing_demo(settings: Settings, policies: Policies) -> bool:
+    """Is some dataset invented and not loaded yet?"""
+    return any(
+        dataset.invented and not any((settings.home / "restricted" / name).glob("[0-9]*/manifest.json"))
+        for name, dataset in policies.datasets.items()
+    )
+
+
+async def _command(settings: Settings, *words: str, quiet: bool = False) -> None:
+    """`sandbox-guard <words>`, which says itself what it does; when quiet, only if it fails."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "sandbox_guard.cli",
-        "policy",
-        "apply",
+        *words,
         cwd=ROOT,
         env={**os.environ, **settings.environment()},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stdout=asyncio.subprocess.PIPE if quiet else None,
+        stderr=asyncio.subprocess.STDOUT if quiet else None,
+        start_new_session=True,
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise
     if process.returncode != 0:
-        console.print(output.decode(errors="replace"), markup=False)
-        _give_up("策略未能生效，见上。", "The policies could not be applied, see above.")
+        if output:
+            console.print(output.decode(errors="replace"), markup=False)
+        done = " ".join(words)
+        _give_up(
+            f"sandbox-guard {done} 没有成功，见上；再次运行 make run 会继续。",
+            f"sandbox-guard {done} failed, see above; the next make run goes on from here.",
+        )
 
 
 @dataclass(frozen=True)
@@ -289,7 +286,7 @@ def services(settings: Settings) -> Services:
         "PYTHONUNBUFFERED": "1",
         **settings.environment(),
     }
-    proxy_token = settings.token("hub-proxy")
+    proxy_token = settings.token("proxy")
     proxy_api = f"http://127.0.0.1:{settings.proxy_api_port}"
     return Services(
         proxy=Service(

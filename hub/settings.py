@@ -85,5 +85,5 @@ class Settings:
         return self.home / "hub" / "accounts.sqlite"
 
     def token(self, name: str) -> str:
-        """A service token that the launcher made, such as `hub-ledger`."""
+        """A service token that the launcher made, such as the hub's at the ledger, `hub`."""
         return (self.keys / f"{name}.token").read_text("ascii").strip()

@@ -83,6 +83,7 @@ class Sandboxed:
         super().__init__(**traits)
         self.settings = deployment().settings
         self._said: list[tuple[int, str]] = []
+        self._sandbox_id: str | None = None
 
     @abstractmethod
     async def start_halves(self, sandbox: Sandbox) -> str:
@@ -103,6 +104,23 @@ class Sandboxed:
         self._configure_vault(sandbox, token)
         self.say(40, t("正在启动保险库与笔记本…", "Starting the vault and the notebook…"))
         return await self.start_halves(sandbox)
+
+    async def run_post_stop_hook(self) -> None:
+        """The hub calls this after every end, asked for or not: the vault's token dies with the vault."""
+        if self._sandbox_id is not None:
+            sandbox_id, self._sandbox_id = self._sandbox_id, None
+            try:
+                async with self._ledger() as ledger:
+                    await ledger.delete(f"/v1/sandboxes/{sandbox_id}")
+            except httpx.TransportError as error:
+                self.log.error("%s: the ledger was not told of the end: %s", self._log_name, error)
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), "sandbox_id": self._sandbox_id}  # type: ignore[misc]
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)  # type: ignore[misc]
+        self._sandbox_id = state.get("sandbox_id")
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What `say` said, and a sign of life at least every 2 s."""
@@ -185,13 +203,10 @@ class Sandboxed:
         )
 
     async def _register(self, sandbox: Sandbox) -> str:
-        token = self.settings.token("hub-ledger")
         try:
-            async with httpx.AsyncClient(base_url=self.settings.ledger_url, trust_env=False) as ledger:
+            async with self._ledger() as ledger:
                 answer = await ledger.post(
-                    "/v1/sandboxes",
-                    json={"member": sandbox.member, "project": sandbox.project},
-                    headers={"Authorization": f"Bearer {token}"},
+                    "/v1/sandboxes", json={"member": sandbox.member, "project": sandbox.project}
                 )
         except httpx.TransportError as error:
             raise self.failure(
@@ -203,7 +218,17 @@ class Sandboxed:
                 "预算台账未登记这个项目（策略可能尚未生效），请联系数据管理员。",
                 "The ledger does not know this project (its policy may not be applied yet). Ask the steward.",
             )
-        return str(answer.json()["token"])
+        registered = answer.json()
+        self._sandbox_id = str(registered["sandbox_id"])
+        return str(registered["token"])
+
+    def _ledger(self) -> httpx.AsyncClient:
+        token = self.settings.token("hub")
+        return httpx.AsyncClient(
+            base_url=self.settings.ledger_url,
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+        )
 
     def _configure_vault(self, sandbox: Sandbox, token: str) -> None:
         configuration = {

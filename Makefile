@@ -1,0 +1,55 @@
+# The commands of Sandbox Guard. `make` alone lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SANDBOX_GUARD_HOME ?= $(CURDIR)/var
+export SANDBOX_GUARD_HOME PORT SANDBOX_GUARD_HUB_PORT SANDBOX_GUARD_PROXY_API_PORT SANDBOX_GUARD_LEDGER_PORT SANDBOX_GUARD_PORTAL_PORT
+
+.DEFAULT_GOAL := help
+.PHONY: help install run stop reset-password test test-long check lock bench clean
+
+help: ## 列出命令 / list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+install: ## 安装依赖 / install what is needed (run does it too)
+	@$(PYTHON) hub/install.py
+
+run: install ## 启动全部服务 / start everything; PORT=8000
+	@exec $(BIN)/python -m hub.launcher run
+
+stop: ## 停止 / stop what run started
+	@$(BIN)/python -m hub.launcher stop
+
+reset-password: ## 重设密码 / new password for WHO=<user>
+	@test -n "$(WHO)" || { echo "make reset-password WHO=<用户名 / user>"; exit 1; }
+	@$(BIN)/python -m hub.launcher reset-password "$(WHO)"
+
+test: install ## 测试（10 分钟内）/ tests, under 10 minutes
+	$(BIN)/python -m pytest -q -m "not long" -n auto --dist loadfile --ignore tests/end_to_end
+	$(BIN)/python -m pytest -q -m "not long" tests/end_to_end
+
+test-long: install ## 长测试 / the long tests too
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --timeout 3600 --ignore tests/end_to_end
+	$(BIN)/python -m pytest -q --timeout 3600 tests/end_to_end
+
+check: install ## 代码检查 / lint, types, import layers, locks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/check_locks.py
+
+lock: install ## 更新锁文件 / make the lock files anew from pyproject.toml and package.json
+	$(BIN)/uv pip compile --universal --generate-hashes --extra dev --no-emit-index-url --no-header -q pyproject.toml -o requirements.lock
+
+bench: install ## 性能对比 / benchmarks
+	$(BIN)/python -m bench
+
+clean: ## 删除安装与数据（先询问）/ remove what was installed and all data (asks first; YES=1)
+	@echo "将删除 / This removes:"
+	@for each in .venv node_modules "$(SANDBOX_GUARD_HOME)"; do \
+	  if [ -e "$$each" ]; then du -sh "$$each" | sed 's/^/  /'; fi; done
+	@echo "其中包括预算、审计日志与全部笔记本。 / That includes budgets, the audit log and all notebooks."
+	@if [ "$(YES)" != 1 ]; then printf '输入 yes 继续 / type yes to go on: '; read answer; [ "$$answer" = yes ]; fi
+	@if [ -x $(BIN)/python ] && [ -d "$(SANDBOX_GUARD_HOME)/run" ]; then $(BIN)/python -m hub.launcher stop; fi
+	@rm -rf .venv node_modules "$(SANDBOX_GUARD_HOME)"

@@ -1,0 +1,116 @@
+"""`sandbox-guard …`: what stewards and auditors type. Each group of commands lives beside what it does."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+
+from sandbox_guard.ledger.commands import audit_app
+from sandbox_guard.ledger.wire import Act, EntryKind, Terms
+from sandbox_guard.policy.document import PolicyError
+from sandbox_guard.policy.files import read_policies
+from sandbox_guard.policy.model import Policies
+from sandbox_guard.policy.terms import compile_terms
+from sandbox_guard.steward.commands import add_commands
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="数据沙箱：装入数据、策略与审计 · Sandbox Guard: data, policies and audit.",
+)
+policy_app = typer.Typer(no_args_is_help=True, help="策略文件 · Policy files.")
+app.add_typer(policy_app, name="policy")
+app.add_typer(audit_app, name="audit")
+add_commands(app)
+
+console = Console(highlight=False, soft_wrap=True, markup=False)
+
+PolicyFolder = Annotated[
+    Path, typer.Option("--policies", envvar="SANDBOX_GUARD_POLICIES", help="策略目录 · The policy folder.")
+]
+StateFolder = Annotated[
+    Path, typer.Option("--home", envvar="SANDBOX_GUARD_HOME", help="状态目录 · The state directory.")
+]
+
+
+@policy_app.command("check")
+def policy_check(policies: PolicyFolder = Path("policies")) -> None:
+    """检查策略文件，列出全部问题及改法 · List all mistakes, with file, line and fix."""
+    read = _read(policies)
+    console.print(
+        f"策略无误：{len(read.datasets)} 个数据集，{len(read.projects)} 个项目 / "
+        f"No mistakes: {len(read.datasets)} datasets, {len(read.projects)} projects. {read.digest[:16]}"
+    )
+
+
+@policy_app.command("apply")
+def policy_apply(
+    policies: PolicyFolder = Path("policies"),
+    home: StateFolder = Path("var"),
+    reason: Annotated[
+        str, typer.Option(help="记入日志的理由 · Why, for the log.")
+    ] = "sandbox-guard policy apply",
+) -> None:
+    """使策略生效；台账记录其摘要 · Put the policies in force; the ledger logs their digest."""
+    read = _read(policies)
+    with _ledger(home) as ledger:
+        entries = _answer(ledger.get("/v1/entries", params={"kind": EntryKind.POLICY, "limit": 1}))["entries"]
+        if entries and entries[0]["facts"]["policy_digest"] == read.digest:
+            console.print(f"已经生效，未作更改 / In force already, nothing changed. {read.digest[:16]}")
+            return
+        body = {
+            "terms": Terms.model_validate(compile_terms(read)).model_dump(mode="json"),
+            "act": Act(actor=getpass.getuser(), reason=reason).model_dump(mode="json"),
+        }
+        position = _answer(ledger.put("/v1/terms", json=body))["position"]
+    console.print(f"策略已生效，日志第 {position} 条 / In force, log entry {position}. {read.digest[:16]}")
+
+
+def _read(policies: Path) -> Policies:
+    try:
+        return read_policies(policies)
+    except PolicyError as error:
+        console.print(error.text("zh"))
+        console.print(error.text("en"))
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def _ledger(home: Path) -> Iterator[httpx.Client]:
+    """The ledger's service, spoken to with the stewards' token."""
+    port = os.environ.get("SANDBOX_GUARD_LEDGER_PORT", "8201")
+    url = os.environ.get("SANDBOX_GUARD_LEDGER_URL", f"http://127.0.0.1:{port}")
+    token = home / "keys" / "admin.token"
+    if not token.is_file():
+        console.print(f"找不到 {token}：请先运行 make run / {token} is missing: run `make run` first.")
+        raise typer.Exit(1)
+    headers = {"Authorization": f"Bearer {token.read_text('ascii').strip()}"}
+    try:
+        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30.0) as client:
+            yield client
+    except httpx.TransportError:
+        console.print(f"台账没有应答，先运行 make run / The ledger does not answer; `make run` first. {url}")
+        raise typer.Exit(1) from None
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    if response.is_error:
+        console.print(f"台账拒绝了请求 / The ledger refused: {response.text}")
+        raise typer.Exit(1)
+    return dict(response.json())
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()
