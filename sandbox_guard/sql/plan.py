@@ -90,10 +90,10 @@ class Listed:
 
 @dataclass(frozen=True)
 class Supplied:
-    """Keys that a public (`Computed`) or released relation supplies: column `column` of it. Keys of one
-    supplier go together, as its distinct rows."""
+    """Keys that a public or released relation supplies: column `column` of computation `supplier`, which
+    has distinct rows. Keys of one supplier go together."""
 
-    supplier: Node
+    supplier: int
     column: int
 
 
@@ -140,6 +140,19 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Computation:
+    """A relation without private rows, computed once, by itself, before what names it: public
+    (DESIGN section 3: in one statement with private rows even a public DISTINCT ON moved when a unit
+    left), or released (the noisy value of a scalar subquery, which a private filter then compares
+    with as a literal)."""
+
+    index: int
+    node: Node
+    columns: tuple[Column, ...]
+    released: bool
+
+
+@dataclass(frozen=True)
 class Output:
     """A column of the finished table."""
 
@@ -151,9 +164,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Plan:
-    computed: tuple[Node, ...]
-    """Public relations, computed first, in order."""
-    blocks: tuple[Block, ...]
+    steps: tuple[Block | Computation, ...]
     """In order of dependency."""
     final: Node
     """Over `Released`, `Computed` and literal rows only."""
@@ -162,5 +173,10 @@ class Plan:
     """What was cut or assumed, in words."""
 
     @property
+    def blocks(self) -> tuple[Block, ...]:
+        return tuple(s for s in self.steps if isinstance(s, Block))
+
+    @property
     def datasets(self) -> frozenset[str]:
+        """Private datasets that are read."""
         return frozenset(d for b in self.blocks for d in b.datasets)

@@ -1,0 +1,495 @@
+"""GROUP BY: exact within a unit or over open rows, measured by a block over private rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Protocol
+
+from sandbox_guard.errors import Place, Refused
+from sandbox_guard.sql import aggregates, bounds, functions, syntax, ties
+from sandbox_guard.sql.contribution import Contribution, Source
+from sandbox_guard.sql.expressions import bind_expr, bind_predicate, conjuncts
+from sandbox_guard.sql.kinds import Field, Open, Private, Relation, Supply
+from sandbox_guard.sql.plan import (
+    MOST,
+    Block,
+    Discovered,
+    Key,
+    Listed,
+    Measure,
+    MeasureKind,
+    Sensitivity,
+    Strategy,
+    Supplied,
+)
+from sandbox_guard.sql.projection import touches_released
+from sandbox_guard.sql.relation import (
+    Aggregate,
+    Column,
+    Computed,
+    DistinctOf,
+    Domain,
+    Expr,
+
+    GroupBy,
+    Node,
+    Ordering,
+    Project,
+    Released,
+    Scan,
+    Type,
+)
+from sandbox_guard.sql.scope import Scope
+from sandbox_guard.sql.walk import nodes
+
+CELLS = 1_000_000
+"""Most cells of one result."""
+
+FINE = 2**30
+"""A computed measure is rounded to a power of two at least so many times finer than its bound."""
+
+ENDLESS = 2**40
+"""More groups than any table has rows: stands for 'not bounded by the keys'."""
+
+
+class Grouped(Protocol):
+    """Rows in groups, on their way to one row a group."""
+
+    keys: tuple[tuple[Column, Expr], ...]
+
+    def aggregate(self, call: syntax.Call) -> Expr:
+        """The value of an aggregate over each group, as an expression over the grouped relation."""
+
+    def relation(self) -> Relation:
+        """The grouped relation, once all its aggregates are known."""
+
+
+def key_columns(scope: Scope, items: tuple[Expr, ...]) -> tuple[tuple[Column, Expr], ...]:
+    return tuple((replace(scope.binding.column(item), enum=False), item) for item in items)
+
+
+# -------------------------------------------------------------------------------------- exact
+
+
+@dataclass
+class ExactGroups:
+    """Over open rows; or over private rows with the unit among the keys, where each group is one unit's
+    and the functions are those of the closed list."""
+
+    rows: Scope
+    keys: tuple[tuple[Column, Expr], ...]
+    sets: tuple[tuple[int, ...], ...] = ()
+    found: dict[Aggregate, Column] = field(default_factory=dict)
+
+    def aggregate(self, call: syntax.Call) -> Expr:
+        scope = replace(self.rows, aggregate=None, window=None)
+        args = call.args
+        if len(args) == 1 and isinstance(args[0], syntax.Row):
+            args = args[0].items
+        bound = tuple(bind_expr(a, scope) for a in args)
+        where = bind_predicate(call.where, scope) if call.where is not None else None
+        order = tuple(
+            Ordering(bind_expr(o.expr, scope), o.descending, bool(o.nulls_first)) for o in call.order
+        )
+        aggregate = aggregates.aggregate(
+            call.function,
+            bound,
+            distinct=call.distinct,
+            where=where,
+            order=order,
+            rows_per_group=self._rows_per_group(),
+            per_unit=self.rows.relation.private,
+            place=call.place,
+        )
+        if aggregate not in self.found:
+            self.found[aggregate] = self.rows.binding.column(aggregate)
+        return self.found[aggregate]
+
+    def _rows_per_group(self) -> int | None:
+        return self.rows.relation.contribution.rows(
+            value.id for _, value in self.keys if isinstance(value, Column)
+        )
+
+    def relation(self) -> Relation:
+        source = self.rows.relation
+        binding = self.rows.binding
+        facts = source.contribution
+        bare = {value.id: column.id for column, value in self.keys if isinstance(value, Column)}
+        columns = frozenset(c.id for c, _ in self.keys) | frozenset(c.id for c in self.found.values())
+        kind = source.kind
+        keys = self.keys
+        if isinstance(kind, Private):
+            dense = kind.unit.dense
+            if not kind.correlated:
+                keys = keys + ((dense, dense),)
+            named = tuple(frozenset(bare[c] for c in p if c in bare) for p in kind.unit.published)
+            kind = replace(
+                kind, units=(replace(kind.unit, published=named),), supplies=(), rank=None
+            )
+            identified = frozenset(
+                c.id for c, v in self.keys if not (isinstance(v, Column) and facts.constant(v.id))
+            )
+        else:
+            identified = frozenset(c.id for c, _ in self.keys)
+            if touches_released(binding, tuple(self.found)):
+                kind = Open(released=True)
+        if self.sets and isinstance(kind, Private):
+            raise Refused("kind.grouping_sets_unit")
+        whole = facts.rows() if isinstance(source.kind, Private) or self.keys else 1
+        sizes = _cells_by_keys(tuple(v for _, v in self.keys), facts)
+        rows = None if whole is None and sizes is None else min(x for x in (whole, sizes) if x is not None)
+        grouped = Contribution((Source(1 if not identified else rows, columns, (identified,)),))
+        for column, value in self.keys:
+            if value.domain.values is not None:
+                grouped = grouped.sized(column.id, len(value.domain.values) + value.domain.nullable)
+        aggregates = tuple((column, aggregate) for aggregate, column in self.found.items())
+        return Relation(
+            GroupBy(source.node, keys, aggregates, self.sets), (), kind, grouped, source.total
+        )
+
+
+def _cells_by_keys(keys: tuple[Expr, ...], facts: Contribution) -> int | None:
+    """Most groups that the rows of one unit can fall in, by the keys alone."""
+    cells = 1
+    for key in keys:
+        if isinstance(key, Column) and facts.constant(key.id):
+            continue
+        listed = bounds.listed(key.domain)
+        if listed is None:
+            return None
+        cells *= max(1, len(listed) + key.domain.nullable)
+    return cells
+
+
+# -------------------------------------------------------------------------------------- block
+
+
+@dataclass
+class BlockGroups:
+    """Over private rows without the unit: each aggregate becomes one or two measures of a block, and
+    what the query sees is arithmetic over released numbers."""
+
+    rows: Scope
+    items: tuple[Expr, ...]
+    place: Place | None
+    summed: frozenset[tuple[Expr, Expr | None]]
+    """Arguments (and filters) of SUM in this query: those are measured as they are; what only AVG
+    needs is measured around the middle of its range, which halves its sensitivity."""
+    discover: bool = False
+    """Only what is there shall be a key, though policy lists what could be."""
+    keys: tuple[tuple[Column, Expr], ...] = ()
+    found: dict[Measure, Column] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.keys = key_columns(self.rows, self.items)
+        self.domains = _key_domains(self.rows, self.items, self.place)
+
+    # ------------------------------------------------------------------------- aggregates
+
+    def aggregate(self, call: syntax.Call) -> Expr:
+        scope = replace(self.rows, aggregate=None, window=None)
+        conditions = tuple(bind_predicate(c, scope) for c in conjuncts(call.where))
+        match call.function, call.args:
+            case "count", ():
+                return self._count(conditions)
+            case "count", (syntax.Row() as row,) if call.distinct:
+                return self._distinct(tuple(bind_expr(i, scope) for i in row.items), conditions)
+            case "count", (arg,):
+                value = bind_expr(arg, scope)
+                if call.distinct:
+                    return self._distinct((value,), conditions)
+                return self._count(conditions + _known(value))
+            case "count_if", (arg,):
+                return self._count(conditions + tuple(bind_predicate(c, scope) for c in conjuncts(arg)))
+            case ("sum" | "avg") as function, (arg,) if not call.distinct:
+                value = as_number(bind_expr(arg, scope), call.place)
+                if function == "sum":
+                    return self._sum(value, conditions, call.place)
+                return self._average(value, conditions, call.place)
+            case "bool_or", (arg,):
+                yes = self._count(conditions + tuple(bind_predicate(c, scope) for c in conjuncts(arg)))
+                return functions.apply(">", (yes, functions.constant(0.5)), call.place)
+            case "bool_and", (arg,):
+                no = functions.apply("not", (bind_predicate(arg, scope),), call.place)
+                return functions.apply(
+                    "<", (self._count(conditions + (no,)), functions.constant(0.5)), call.place
+                )
+        raise Refused("kind.aggregate", place=call.place, function=call.function)
+
+    def _count(self, conditions: tuple[Expr, ...]) -> Expr:
+        facts = self._facts(conditions)
+        return self._measured(
+            Measure(MeasureKind.COUNT, (), ties.conjunction(conditions), self._rows(facts, 1))
+        )
+
+    def _distinct(self, values: tuple[Expr, ...], conditions: tuple[Expr, ...]) -> Expr:
+        conditions = conditions + tuple(k for v in values for k in _known(v))
+        facts = self._facts(conditions)
+        rows = self._bounded(facts.rows())
+        where = ties.conjunction(conditions)
+        if self._is_unit(values):
+            # A unit counts once in each group it touches.
+            cells = self._cells(facts)
+            return self._measured(
+                Measure(MeasureKind.UNITS, (), where, Sensitivity.of_rows(rows, 1, cells, 1))
+            )
+        return self._measured(Measure(MeasureKind.DISTINCT, values, where, self._rows(facts, 1)))
+
+    def _is_unit(self, values: tuple[Expr, ...]) -> bool:
+        kind = self.rows.relation.kind
+        assert isinstance(kind, Private)
+        named = {v.id for v in values if isinstance(v, Column)}
+        parts = kind.unit.published
+        return len(values) == len(parts) and all(named & part for part in parts)
+
+    def _sum(self, value: Expr, conditions: tuple[Expr, ...], place: Place | None) -> Expr:
+        return self._measured(self._sum_measure(value, conditions, place, centred=False))
+
+    def _average(self, value: Expr, conditions: tuple[Expr, ...], place: Place | None) -> Expr:
+        centred = (value, ties.conjunction(conditions)) not in self.summed
+        measure = self._sum_measure(value, conditions, place, centred)
+        total = self._measured(measure)
+        count = self._count(conditions + _known(value))
+        mean = functions.apply("/", (functions.as_double(total), count), place)
+        if measure.centre:
+            middle = functions.constant(float(measure.centre * measure.step))
+            mean = functions.apply("+", (mean, middle), place)
+        some = functions.apply(">", (count, functions.constant(0)), place)
+        return functions.case(((some, mean),), None, place)
+
+    def _sum_measure(
+        self, value: Expr, conditions: tuple[Expr, ...], place: Place | None, centred: bool
+    ) -> Measure:
+        domain = value.domain
+        if domain.lo is None or domain.hi is None:
+            raise Refused("bound.unbounded", place=place)
+        facts = self._facts(conditions)
+        total = self.rows.relation.total
+        if total is None:
+            raise Refused("bound.fanout", place=place)
+        step = _step(value, total)
+        lo, hi = _steps_down(domain.lo, step), _steps_up(domain.hi, step)
+        centre = (lo + hi) // 2 if centred else 0
+        each = max(abs(lo - centre), abs(hi - centre))
+        return Measure(
+            MeasureKind.SUM,
+            (value,),
+            ties.conjunction(conditions + _known(value)),
+            self._rows(facts, each),
+            step,
+            lo,
+            hi,
+            centre,
+        )
+
+    def _measured(self, measure: Measure) -> Column:
+        if measure not in self.found:
+            self.found[measure] = self._column(measure)
+        return self.found[measure]
+
+    def _column(self, measure: Measure) -> Column:
+        number = self.rows.binding.number()
+        whole = measure.step == 1 and (
+            measure.kind is not MeasureKind.SUM or measure.values[0].domain.type is Type.INTEGER
+        )
+        if whole:
+            return Column(number, Domain(Type.INTEGER, step=Fraction(1), nullable=False))
+        return Column(number, Domain(Type.REAL, step=measure.step, nullable=False), measure.step)
+
+    # ---------------------------------------------------------------------------- bounds
+
+    def _facts(self, conditions: tuple[Expr, ...]) -> Contribution:
+        """With a FILTER: only rows that pass it can count."""
+        relation, _ = ties.absorbed(self.rows.relation, conditions, None)
+        return relation.contribution
+
+    def _rows(self, facts: Contribution, each: int) -> Sensitivity:
+        rows = self._bounded(facts.rows())
+        bare = tuple(item.id for item in self.items if isinstance(item, Column))
+        per_cell = self._bounded(facts.rows(bare))
+        return Sensitivity.of_rows(rows, per_cell, self._cells(facts), each)
+
+    def _cells(self, facts: Contribution) -> int:
+        by_keys = _cells_by_keys(self.items, facts)
+        return min(ENDLESS, by_keys if by_keys is not None else ENDLESS)
+
+    def _bounded(self, rows: int | None) -> int:
+        if rows is None:
+            raise Refused("bound.fanout", place=self.place)
+        return rows
+
+    # --------------------------------------------------------------------------- result
+
+    def relation(self) -> Relation:
+        source = self.rows.relation
+        kind = source.kind
+        assert isinstance(kind, Private)
+        binding = self.rows.binding
+        facts = source.contribution
+        rows = self._bounded(facts.rows())
+        discovered = self.discover or any(isinstance(d, Discovered) for d in self.domains)
+        discovery = Sensitivity.of_rows(rows, 1, self._cells(facts), 1) if discovered else None
+        domains = tuple(Discovered() for _ in self.domains) if discovered else self.domains
+        datasets = _private_datasets(self.rows, (source.node, self.items, tuple(self.found)))
+        for a in datasets:
+            for b in datasets:
+                if not binding.catalogue.may_join(a, b):
+                    raise Refused("access.join", place=self.place, left=a, right=b)
+        block = Block(
+            index=sum(isinstance(s, Block) for s in binding.steps),
+            population=kind.population,
+            datasets=datasets,
+            source=source.node,
+            unit=(kind.unit.dense,),
+            keys=tuple(Key(c, e, d) for (c, e), d in zip(self.keys, domains)),
+            measures=tuple(self.found),
+            discovery=discovery,
+            strategy=_strategy(source.node, rows),
+            rows_per_unit=rows,
+        )
+        binding.steps.append(block)
+        columns = tuple(c for c, _ in self.keys) + tuple(self.found.values())
+        cells = _listed_cells(domains)
+        if cells is not None and cells > CELLS:
+            raise Refused("ask.cells", place=self.place, cells=cells, most=CELLS)
+        key_ids = frozenset(c.id for c, _ in self.keys)
+        node: Node = Released(block.index, tuple((c, i) for i, c in enumerate(columns)))
+        return Relation(
+            node,
+            (),
+            Open(released=True),
+            Contribution((Source(cells, frozenset(c.id for c in columns), (key_ids,)),)),
+            cells,
+        )
+
+
+def _known(value: Expr) -> tuple[Expr, ...]:
+    if not value.domain.nullable:
+        return ()
+    return (functions.apply("not", (functions.apply("is_null", (value,), None),), None),)
+
+
+def as_number(value: Expr, place: Place | None) -> Expr:
+    if value.domain.type is Type.BOOLEAN:
+        return functions.cast(value, syntax.TypeName.INTEGER, None, None, place)
+    if value.domain.type not in (Type.INTEGER, Type.REAL):
+        raise Refused("sql.not_a_number", place=place, type=value.domain.type.value)
+    return value
+
+
+def _step(value: Expr, rows: int) -> Fraction:
+    """What one integer of the sum is worth: the stored step where there is one, else a power of two;
+    coarser until rows x bound stays below 2^62 (SOUNDNESS 24)."""
+    domain = value.domain
+    assert domain.lo is not None and domain.hi is not None
+    most = max(abs(domain.lo), abs(domain.hi))
+    if value.scale is not None:
+        step = value.scale
+    elif domain.type is Type.INTEGER:
+        step = Fraction(1)
+    else:
+        step = Fraction(1)
+        while step * FINE > most and most > 0:
+            step /= 2
+        while step * FINE * 2 <= most:
+            step *= 2
+    while rows * (most / step + 1) * 2 >= MOST:
+        step *= 2
+    return step
+
+
+def _steps_down(bound: Fraction, step: Fraction) -> int:
+    return int(bound // step)
+
+
+def _steps_up(bound: Fraction, step: Fraction) -> int:
+    return int(-(-bound // step))
+
+
+def _strategy(node: Node, rows: int) -> Strategy:
+    if any(isinstance(n, GroupBy) for n in nodes(node)):
+        return Strategy.PER_UNIT
+    return Strategy.ONE_ROW if rows == 1 else Strategy.RANK
+
+
+def _private_datasets(scope: Scope, tree: object) -> tuple[str, ...]:
+    """Every private dataset that is read, subqueries of every kind included."""
+    tables = scope.binding.catalogue.tables
+    return tuple(
+        sorted(
+            {
+                n.dataset
+                for n in nodes(tree)
+                if isinstance(n, Scan) and tables[n.table].population is not None
+            }
+        )
+    )
+
+
+# --------------------------------------------------------------------------------- key domains
+
+
+def _key_domains(
+    scope: Scope, items: tuple[Expr, ...], place: Place | None
+) -> tuple[Listed | Supplied | Discovered, ...]:
+    kind = scope.relation.kind
+    assert isinstance(kind, Private)
+    required = [s for s in kind.supplies if s.required]
+    domains: dict[int, Listed | Supplied | Discovered] = {}
+    for supply in (*required, *(s for s in kind.supplies if not s.required)):
+        held = dict(supply.columns)
+        mine = [
+            i
+            for i, item in enumerate(items)
+            if i not in domains
+            and isinstance(item, Column)
+            and item.id in held
+            and (supply.required or item.domain.values is None)
+        ]
+        if mine:
+            columns = tuple(held[items[i].id] for i in mine)  # type: ignore[union-attr]
+            for i, supplied in zip(mine, _supplied(scope, supply, columns)):
+                domains[i] = supplied
+    if required and len(domains) < len(items) or (required and not items):
+        raise Refused("kind.supply", place=place)
+    return tuple(domains[i] if i in domains else _own_domain(item) for i, item in enumerate(items))
+
+
+def _own_domain(item: Expr) -> Listed | Discovered:
+    listed = bounds.listed(item.domain)
+    if listed is None:
+        return Discovered()
+    return Listed(listed + ((None,) if item.domain.nullable else ()))
+
+
+def _supplied(scope: Scope, supply: Supply, columns: tuple[Column, ...]) -> tuple[Supplied, ...]:
+    """The distinct rows of the supplier's key columns, computed by themselves."""
+    binding = scope.binding
+    fresh = tuple(replace(binding.column(c), enum=False) for c in columns)
+    node = DistinctOf(Project(supply.node, tuple(zip(fresh, columns))))
+    relation = Relation(
+        node, (), Open(touches_released(binding, supply.node)), Contribution(), None
+    )
+    relation = replace(relation, fields=tuple(Field("", c) for c in fresh))
+    computed = binding.compute(relation).node
+    assert isinstance(computed, Computed)
+    return tuple(Supplied(computed.index, i) for i in range(len(columns)))
+
+
+def _listed_cells(domains: tuple[Listed | Supplied | Discovered, ...]) -> int | None:
+    cells = 1
+    for domain in domains:
+        if not isinstance(domain, Listed):
+            return None
+        cells *= len(domain.values)
+    return cells
+
+
+def unit_is_key(relation: Relation, items: tuple[Expr, ...]) -> bool:
+    """Is every part of the unit among the keys, by lineage?"""
+    kind = relation.kind
+    if not isinstance(kind, Private):
+        return False
+    named = {i.id for i in items if isinstance(i, Column)}
+    return all(named & part for part in kind.unit.published) and bool(kind.unit.published)

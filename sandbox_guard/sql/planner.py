@@ -1,0 +1,127 @@
+"""From the analyst's query to a plan: binds it, insists that what leaves has been released, and says
+which of its columns are noisy. No data is touched."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from dataclasses import replace
+
+from sandbox_guard.errors import Refused
+from sandbox_guard.sql import syntax
+from sandbox_guard.sql.bind import bind_query
+from sandbox_guard.sql.catalogue import Catalogue
+from sandbox_guard.sql.kinds import Open
+from sandbox_guard.sql.plan import Block, Computation, Output, Plan
+from sandbox_guard.sql.relation import (
+    Computed,
+    DistinctOf,
+    ExistsIn,
+    Filter,
+    GroupBy,
+    JoinOf,
+    Node,
+    Ordering,
+    Project,
+    Released,
+    Scan,
+    ScalarOf,
+    SetOf,
+    Sort,
+    WindowOf,
+)
+from sandbox_guard.sql.scope import Binding
+from sandbox_guard.sql.walk import columns_of, nodes
+
+
+def plan(
+    query: syntax.Query, catalogue: Catalogue, *, today: dt.date, rows_per_unit: int | None = None
+) -> Plan:
+    """The plan of a query. Raises `Refused`; what it refuses never depends on data.
+
+    rows_per_unit: K, where fewer rows of each unit shall count than policy's cap.
+    """
+    if rows_per_unit is not None and not 1 <= rows_per_unit < 2**31:
+        raise Refused("ask.rows_per_unit", asked=rows_per_unit)
+    binding = Binding(catalogue, today, rows_per_unit)
+    relation = bind_query(query, binding)
+    if not isinstance(relation.kind, Open):
+        raise Refused("kind.rows_leave", place=query.place)
+    if not relation.fields:
+        raise Refused("sql.no_columns", place=query.place)
+    for f in relation.fields:
+        if f.forbidden:
+            raise Refused(f.forbidden, place=query.place, column=f.label)
+    if not relation.kind.released:
+        relation = binding.compute(relation)
+    if any(isinstance(n, Scan) for n in nodes(relation.node)):
+        raise Refused("sql.public_correlated", place=query.place)
+    steps = tuple(binding.steps)
+    noisy = _Noisy(steps).columns(relation.node)
+    outputs = tuple(Output(f.column, f.label, f.column.id in noisy) for f in relation.fields)
+    return Plan(steps, _in_key_order(relation.node, outputs), outputs, tuple(binding.notes))
+
+
+def digest(plan: Plan) -> str:
+    """SHA-256 of all that makes two questions the same: what is measured, how, and what is made of it.
+    Headings do not matter."""
+    unlabelled = replace(plan, outputs=tuple(replace(o, label="") for o in plan.outputs), notes=())
+    return hashlib.sha256(repr(unlabelled).encode()).hexdigest()
+
+
+def _in_key_order(node: Node, outputs: tuple[Output, ...]) -> Node:
+    """Rows leave in key order, unless the query asks for another: an order of arrival may tell."""
+    keys = tuple(Ordering(o.column) for o in outputs if not o.noisy)
+    if isinstance(node, Sort):
+        given = {o.expr for o in node.order}
+        return replace(node, order=node.order + tuple(k for k in keys if k.expr not in given))
+    return Sort(node, keys) if keys else node
+
+
+class _Noisy:
+    """Which columns depend on a released number, rather than on keys and public data alone."""
+
+    def __init__(self, steps: tuple[Block | Computation, ...]) -> None:
+        self.blocks = {s.index: s for s in steps if isinstance(s, Block)}
+        self.computations: dict[int, set[int]] = {}
+        for step in steps:
+            if isinstance(step, Computation):
+                noisy = self.columns(step.node) if step.released else set()
+                self.computations[step.index] = {
+                    i for i, c in enumerate(step.columns) if c.id in noisy
+                }
+
+    def columns(self, node: Node) -> set[int]:
+        match node:
+            case Released(block=index, columns=columns):
+                keys = len(self.blocks[index].keys)
+                return {c.id for c, i in columns if i >= keys}
+            case Computed(index=index, columns=columns):
+                return {c.id for c, i in columns if i in self.computations.get(index, set())}
+            case Filter(input=below) | DistinctOf(input=below) | Sort(input=below):
+                return self.columns(below)
+            case Project(input=below, columns=made):
+                noisy = self.columns(below)
+                return {c.id for c, e in made if self._depends(e, noisy)}
+            case JoinOf(left=left, right=right):
+                return self.columns(left) | self.columns(right)
+            case GroupBy(input=below, keys=keys, aggregates=made):
+                noisy = self.columns(below)
+                return {c.id for c, e in (*keys, *made) if self._depends(e, noisy)}
+            case WindowOf(input=below, columns=calls):
+                noisy = self.columns(below)
+                return noisy | {c.id for c, e in calls if self._depends(e, noisy)}
+            case SetOf(left=left, right=right, columns=columns, left_columns=a, right_columns=b):
+                noisy = self.columns(left) | self.columns(right)
+                return {
+                    c.id
+                    for c, x, y in zip(columns, a, b)
+                    if self._depends(x, noisy) or self._depends(y, noisy)
+                }
+        return set()
+
+    def _depends(self, expr: object, noisy: set[int]) -> bool:
+        if columns_of(expr) & noisy:
+            return True
+        inner = [n.relation for n in nodes(expr) if isinstance(n, (ScalarOf, ExistsIn))]
+        return any(self.columns(n) for n in inner)

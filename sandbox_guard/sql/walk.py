@@ -1,0 +1,66 @@
+"""Walks over the two trees, by their dataclass fields."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Iterator
+
+from sandbox_guard.sql import relation as bound
+from sandbox_guard.sql import syntax
+
+
+def nodes(tree: Any) -> Iterator[Any]:
+    """Every dataclass in the tree, the tree itself first."""
+    if is_dataclass(tree) and not isinstance(tree, type):
+        yield tree
+        for f in fields(tree):
+            yield from nodes(getattr(tree, f.name))
+    elif isinstance(tree, tuple):
+        for item in tree:
+            yield from nodes(item)
+
+
+def columns_of(tree: Any) -> set[int]:
+    """Numbers of all columns that a bound tree makes or names."""
+    return {n.id for n in nodes(tree) if isinstance(n, bound.Column)}
+
+
+def own_nodes(expr: Any) -> Iterator[Any]:
+    """Every node of an expression of the analyst's, subqueries left out: their aggregates are theirs."""
+    if isinstance(expr, (syntax.Exists, syntax.Scalar)):
+        return
+    if isinstance(expr, syntax.In) and not isinstance(expr.items, tuple):
+        yield from own_nodes(expr.operand)
+        return
+    if is_dataclass(expr) and not isinstance(expr, type):
+        yield expr
+        for f in fields(expr):
+            yield from own_nodes(getattr(expr, f.name))
+    elif isinstance(expr, tuple):
+        for item in expr:
+            yield from own_nodes(item)
+
+
+def aggregate_calls(expr: Any, aggregates: frozenset[str]) -> Iterator[syntax.Call]:
+    """Aggregates of this query block, those inside a window's arguments included, windows themselves not."""
+    for node in own_nodes(expr):
+        if isinstance(node, syntax.Call) and node.window is None and node.function in aggregates:
+            yield node
+
+
+def window_calls(expr: Any) -> Iterator[syntax.Call]:
+    for node in own_nodes(expr):
+        if isinstance(node, syntax.Call) and node.window is not None:
+            yield node
+
+
+def substituted(tree: Any, columns: dict[int, bound.Column]) -> Any:
+    """The bound tree with some columns named otherwise."""
+    if isinstance(tree, bound.Column):
+        return columns.get(tree.id, tree)
+    if isinstance(tree, tuple):
+        return tuple(substituted(item, columns) for item in tree)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        changed = {f.name: substituted(getattr(tree, f.name), columns) for f in fields(tree)}
+        return replace(tree, **changed)
+    return tree
