@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
 from statistics import NormalDist
@@ -66,8 +66,15 @@ class Mechanism(Protocol):
         """Parameters, for the plan's digest; floats in hexadecimal, so that nothing is rounded."""
 
 
+class _Rebuilt:
+    """Crosses processes as its parameters, and so is built and checked again where it arrives."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(_Rebuilt):
     """Discrete Gaussian noise of standard deviation `scale` on a vector that one unit can move by at
     most sqrt(l2_squared) in Euclidean distance."""
 
@@ -109,7 +116,7 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
-class Laplace:
+class Laplace(_Rebuilt):
     """Discrete Laplace noise, P(k) ~ exp(-|k| / scale), on a vector that one unit can move by at most
     `l1` in all. It is epsilon-DP, and so epsilon²/2-zCDP."""
 
@@ -167,7 +174,7 @@ class Laplace:
 
 
 @dataclass(frozen=True)
-class ThresholdedGaussian:
+class ThresholdedGaussian(_Rebuilt):
     """Discrete Gaussian noise on counts of units by key, released where they come out above `threshold`.
 
     One unit counts at most `linf` in a key and in at most `l0` keys. Keys that only that unit has appear
@@ -259,7 +266,7 @@ class ThresholdedGaussian:
 
 
 @dataclass(frozen=True)
-class NoisyMin:
+class NoisyMin(_Rebuilt):
     """For each group, the index of about the least of several scores.
 
     One row moves every score of its group by at most `weight`; squaring how many rows a unit has in each

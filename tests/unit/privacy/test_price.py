@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -200,6 +201,7 @@ def test_a_quote_is_the_same_every_time_and_serialises() -> None:
     one, two = quote(asked, Rho(5_000_000)), quote(asked, Rho(5_000_000))
     assert one == two
     assert json.dumps(one.as_dict(), sort_keys=True) == json.dumps(two.as_dict(), sort_keys=True)
+    assert pickle.loads(pickle.dumps(one)) == one
     assert one.as_dict() != quote(asked, Rho(5_000_001)).as_dict()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -84,6 +85,12 @@ def test_no_data_overflows() -> None:
     scores = quantile.scores(np.full((1, 10), 2**62, dtype=np.int64))
     assert scores.max() < 2**62
     assert quantile.release(np.full((2, 10), -(2**62), dtype=np.int64)).at.shape == (2,)
+
+
+def test_it_crosses_processes() -> None:
+    quantile = Quantile.within(Fraction(1, 4), 10, 4, 10**6)
+    quantile.release(np.ones((1, 10), dtype=np.int64))
+    assert pickle.loads(pickle.dumps(quantile)) == quantile
 
 
 def test_senseless_parameters() -> None:
