@@ -25,7 +25,7 @@ FREE_BYTES = 4 * 2**30
 
 
 def main() -> None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  whatever python3 is called may be older
         give_up(
             f"需要 Python 3.11 或更新版本，这是 {sys.version.split()[0]}。用 make run PYTHON=python3.11 指定。",
             f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Try make run PYTHON=python3.11.",
@@ -51,10 +51,7 @@ def main() -> None:
 
 def make_venv() -> None:
     """Whatever an interrupted run left of it is made again."""
-    if (
-        PYTHON.exists()
-        and not subprocess.run([PYTHON, "-m", "pip", "--version"], stdout=subprocess.DEVNULL).returncode
-    ):
+    if can(str(PYTHON), "-m", "pip", "--version"):
         return
     if importlib.util.find_spec("ensurepip") is None:
         install_venv_package()
