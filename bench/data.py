@@ -41,7 +41,7 @@ def loans_per_firm(firms: int, random: np.random.Generator) -> np.ndarray:
     """How many loans each firm holds: a truncated power law, so a few firms hold dozens."""
     counts = np.arange(1, MOST_LOANS + 1)
     weights = (counts + 1.0) ** -2.3
-    drawn = random.choice(counts, size=firms, p=weights / weights.sum())
+    drawn: np.ndarray = random.choice(counts, size=firms, p=weights / weights.sum())
     drawn[random.integers(firms)] = MOST_LOANS
     return drawn
 
@@ -66,7 +66,8 @@ def write(folder: Path, loans: int, seed: int = 1) -> dict[str, Path]:
 
 def _falling(size: int, steepness: float) -> np.ndarray:
     weights = np.arange(1, size + 1) ** -steepness
-    return weights / weights.sum()
+    shares: np.ndarray = weights / weights.sum()
+    return shares
 
 
 def _coded(codes: np.ndarray, names: tuple[str, ...]) -> pa.Array:
@@ -162,9 +163,7 @@ def policies(loans: int) -> Policies:
                     "firm_id": _column(ColumnType.INTEGER),
                     "district": _column(ColumnType.STRING, values=DISTRICTS),
                     "employees": _column(ColumnType.INTEGER, bounds=(0, 10_000)),
-                    "founded": _column(
-                        ColumnType.DATE, bounds=(dt.date(1980, 1, 1), dt.date(2025, 1, 1))
-                    ),
+                    "founded": _column(ColumnType.DATE, bounds=(dt.date(1980, 1, 1), dt.date(2025, 1, 1))),
                     "esg_score": _column(ColumnType.NUMBER, bounds=(0, 100), step=Decimal("0.1")),
                 },
             ),

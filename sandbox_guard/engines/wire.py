@@ -1,0 +1,45 @@
+"""What the pool and a worker say to each other over two pipes: frames of a length and that many bytes.
+
+A request is one frame of JSON (`{"sql", "tables": [names]}`), then one Arrow stream for each table. A reply is
+one frame: an Arrow stream, or empty where anything at all went wrong.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import IO
+
+import pyarrow as pa
+
+LENGTH = struct.Struct("<Q")
+
+
+def send(pipe: IO[bytes], body: bytes | memoryview) -> None:
+    pipe.write(LENGTH.pack(len(body)))
+    pipe.write(body)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> bytes:
+    """The next frame. EOFError where the other side is gone."""
+    (length,) = LENGTH.unpack(_exactly(pipe, LENGTH.size))
+    return _exactly(pipe, length)
+
+
+def _exactly(pipe: IO[bytes], size: int) -> bytes:
+    body = pipe.read(size)
+    if body is None or len(body) != size:
+        raise EOFError
+    return body
+
+
+def packed(table: pa.Table) -> memoryview:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return memoryview(sink.getvalue())
+
+
+def unpacked(body: bytes) -> pa.Table:
+    with pa.ipc.open_stream(body) as stream:
+        return stream.read_all()
