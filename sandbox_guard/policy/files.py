@@ -162,11 +162,15 @@ class _Reading:
                 )
                 self.problems.append(document.problem((key,), what, Text("删去这一行", "remove this line")))
             data = data | given
+        undecided = list(_undecided(document))
+        self.problems += undecided
         try:
-            return wanted.validate_python(data)
+            value = wanted.validate_python(data)
         except ValidationError as error:
-            self.problems += _explained(document, error)
+            known = {problem.place for problem in undecided}
+            self.problems += [p for p in _explained(document, error) if p.place not in known]
             return None
+        return None if undecided else value
 
 
 def _is_name(text: str) -> bool:
@@ -189,6 +193,23 @@ _KEYS = sorted(
 )
 
 
+def _undecided(document: Document) -> Iterator[Problem]:
+    """What a draft left to the steward: the word TODO, anywhere."""
+
+    def search(part: object, loc: Loc) -> Iterator[Problem]:
+        if isinstance(part, str) and part.startswith("TODO"):
+            yield document.problem(
+                loc,
+                Text("TODO 尚未填写", "a TODO is left here"),
+                Text("由数据管理员决定后填写", "decide it and write it here"),
+            )
+        elif isinstance(part, dict | list):
+            for key, inner in part.items() if isinstance(part, dict) else enumerate(part):
+                yield from search(inner, (*loc, key))
+
+    return search(document.data, ())
+
+
 def _explained(document: Document, error: ValidationError) -> Iterator[Problem]:
     """A problem for each place: a value that fits no part of a union is one mistake, not four."""
     seen: set[Place] = set()
@@ -206,11 +227,6 @@ def _explained(document: Document, error: ValidationError) -> Iterator[Problem]:
 
 def _words(kind: str, loc: Loc, message: str, given: object) -> tuple[Text, Text]:
     key = next((str(part) for part in reversed(loc) if isinstance(part, str)), "")
-    if isinstance(given, str) and given.startswith("TODO"):
-        return (
-            Text("草稿中的 TODO 尚未填写", f"a TODO of the draft is left in {key}"),
-            Text("由数据管理员决定后填写", "decide it and write it here"),
-        )
     if kind == "missing":
         return (
             Text(f"缺少 {key}", f"{key} is missing"),

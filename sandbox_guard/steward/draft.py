@@ -29,7 +29,7 @@ LOOKED_AT = 500_000
 
 _ENOUGH = 0.9
 """Share of a column's values that must read as a type; stray marks are for the steward to judge."""
-_FEW = 50
+_FEW = 100
 """Up to so many distinct values, a string is taken for a category."""
 _SHOWN = 12
 
@@ -144,7 +144,7 @@ def _observe(connection: duckdb.DuckDBPyConnection, column: str) -> Observed:
     read = _reading(kind, c, formats)
     least, greatest = _row(connection, f"SELECT min({read})::VARCHAR, max({read})::VARCHAR FROM looked_at")
     frequent = connection.execute(
-        f"SELECT {c}, count(*) AS n FROM looked_at WHERE {c} IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1 LIMIT {_SHOWN}"
+        f"SELECT {c}, count(*) AS n FROM looked_at WHERE {c} IS NOT NULL GROUP BY 1 ORDER BY n DESC, 1 LIMIT {_FEW}"
     ).fetchall()
     strays = connection.execute(
         f"SELECT DISTINCT {c} FROM looked_at WHERE {c} IS NOT NULL AND {read} IS NULL ORDER BY 1 LIMIT {_SHOWN}"
@@ -177,10 +177,16 @@ def _type(
         ColumnType.INTEGER: f"regexp_full_match({c}, '[-+]?(0|[1-9]\\d{{0,17}})')",
         ColumnType.NUMBER: f"isfinite(try_cast({c} AS DOUBLE)) AND NOT regexp_full_match({c}, '0\\d+')",
     }
-    dates = [f"try_strptime({c}, {text(form)}) IS NOT NULL" for form in _DATE_FORMATS]
+    dates = [
+        # strptime lets %Y take a year of two digits.
+        f"try_strptime({c}, {text(form)}) IS NOT NULL AND regexp_matches({c}, '\\d{{4}}') = {'%Y' in form}"
+        for form in _DATE_FORMATS
+    ]
     counts = _row(
         connection,
-        "SELECT " + ", ".join(f"count(*) FILTER (WHERE {test})" for test in (*tests.values(), *dates)) + " FROM looked_at",
+        "SELECT "
+        + ", ".join(f"count(*) FILTER (WHERE {test})" for test in (*tests.values(), *dates))
+        + " FROM looked_at",
     )
     enough = max(1, _ENOUGH * present)
     best = max(counts[len(tests) :])
@@ -269,7 +275,6 @@ _HEADING = Text(
     "已查看 {rows} 行。以下内容出自受限数据，仅在此终端显示，请勿写入文件。",
     "Looked at {rows} rows. What follows is read off restricted data: it is shown here only, do not write it down.",
 )
-_UNIQUE = Text("每行各不相同，可声明 unique", "differs in every row: could be declared unique")
 
 
 def _observations(column: Observed, rows: int) -> Iterator[tuple[Text, object]]:
@@ -280,7 +285,7 @@ def _observations(column: Observed, rows: int) -> Iterator[tuple[Text, object]]:
         column.most_of_one,
     )
     if column.distinct == rows > 1:
-        yield Text("候选", "candidate"), f"{_UNIQUE.zh} / {_UNIQUE.en}"
+        yield Text("每行各不相同，可考虑声明", "differs in every row, could be declared"), "unique"
     if column.type is ColumnType.STRING:
         yield Text("最长字符数", "longest"), column.longest
     else:
