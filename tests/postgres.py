@@ -68,7 +68,9 @@ def cluster() -> Iterator[Cluster]:
     bin_folder = programs()
     if bin_folder is None:
         message = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
-        pytest.fail(message) if REQUIRED else pytest.skip(message)
+        if REQUIRED:
+            pytest.fail(message)
+        pytest.skip(message)
     folder = Path(tempfile.mkdtemp(prefix="sandbox-guard-pg-", dir="/tmp"))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")

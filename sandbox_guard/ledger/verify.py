@@ -266,23 +266,20 @@ def verify(export: Iterable[str | bytes], public_key: str, checkpoints: Iterable
     """Is this export the log that `public_key` signed, with budgets kept, and nothing altered since any of
     `checkpoints` (notes that the auditor kept)?
 
-    The order of the tests is the order of what they rely on: the place of each entry, the links between
-    them, the signatures over all of them, then what they mean.
+    What is found first is what is named: places and links of the entries, signatures over all of them, then
+    what they mean.
     """
     reading = _Reading()
     try:
         key = PublicKey.parse(public_key)
-        reading.read(export)
-        signed = [Checkpoint.open(note, key) for note in (*reading.notes, *checkpoints)]
-        _check_links(reading, signed)
-        _check_checkpoints(reading, signed)
-        books = Books()
-        for position, entry in enumerate(reading.entries):
-            try:
-                books.enter(entry)
-            except (KeyError, TypeError, ValueError, AttributeError):
-                raise _Bad("unreadable", position) from None
-        books.compare(reading.balances)
+        misplaced = reading.read(export)
+        own = [Checkpoint.open(note, key) for note in reading.notes]
+        kept = [Checkpoint.open(note, key) for note in checkpoints]
+        _check_entries(reading, own, kept)
+        if misplaced is not None:
+            raise misplaced
+        _check_ends(len(reading.entries), [*own, *kept])
+        _check_books(reading)
     except _Bad as bad:
         return Verdict(bad.reason, len(reading.entries), bad.position, bad.until, bad.detail)
     except ValueError as error:
@@ -292,113 +289,119 @@ def verify(export: Iterable[str | bytes], public_key: str, checkpoints: Iterable
 
 @dataclass
 class _Reading:
-    """An export taken apart. Reading stops at the first entry that is not where it belongs."""
+    """An export taken apart, up to the first entry that is not where it belongs."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     balances: list[dict[str, Any]] | None = None
 
-    def read(self, export: Iterable[str | bytes]) -> None:
-        lines = (line.encode() if isinstance(line, str) else line for line in export)
-        stripped = (line.rstrip(b"\n") for line in lines)
-        for line in stripped:
-            if not line:
-                continue
-            value = self._parsed(line)
+    def read(self, export: Iterable[str | bytes]) -> _Bad | None:
+        """Returns what is wrong with the place or form of the entry at which it stopped."""
+        encoded = (line.encode() if isinstance(line, str) else line for line in export)
+        lines = (line.rstrip(b"\n") for line in encoded)
+        for line in lines:
+            value = _parsed(line)
+            if value is None:
+                return _Bad("unreadable", len(self.entries))
             if value.keys() == {"checkpoint"}:
                 self.notes.append(str(value["checkpoint"]))
             elif value.keys() == {"balances"}:
                 self.balances = value["balances"]
+            elif not isinstance(value.get("facts"), dict) or type(value.get("position")) is not int:
+                return _Bad("unreadable", len(self.entries))
+            elif value["position"] != len(self.entries):
+                return self._misplaced(value["position"], leaf_hash(line), lines)
             else:
-                self._enter(value, line, stripped)
+                self.entries.append(value)
+                self.hashes.append(leaf_hash(line))
+        return None
 
-    def _parsed(self, line: bytes) -> dict[str, Any]:
-        try:
-            value = json.loads(line)
-            if not isinstance(value, dict) or canonical(value) != line:
-                raise ValueError
-        except (ValueError, TypeError, RecursionError):
-            raise _Bad("unreadable", len(self.entries)) from None
-        return value
-
-    def _enter(self, entry: dict[str, Any], line: bytes, rest: Iterator[bytes]) -> None:
-        expected, position, digest = len(self.entries), entry.get("position"), leaf_hash(line)
-        if type(position) is not int or not isinstance(entry.get("facts"), dict):
-            raise _Bad("unreadable", expected)
-        if position < expected:
-            same = position >= 0 and self.hashes[position] == digest
-            raise _Bad("replayed" if same else "inserted", expected)
+    def _misplaced(self, position: int, digest: bytes, rest: Iterator[bytes]) -> _Bad:
+        expected = len(self.entries)
+        following = [value for value in map(_parsed, rest) if value is not None and "position" in value]
         if position > expected:
-            raise _Bad("moved" if _occurs(expected, rest) else "deleted", expected)
-        self.entries.append(entry)
-        self.hashes.append(digest)
+            moved = any(value["position"] == expected for value in following)
+            return _Bad("moved" if moved else "deleted", expected)
+        if digest in self.hashes:
+            return _Bad("replayed", expected)
+        # Two entries of one place: the one that the next entry follows was there first.
+        followed = any(value.get("prev") == digest.hex() for value in following[:1])
+        return _Bad("inserted", expected - 1 if followed else expected)
 
 
-def _occurs(position: int, rest: Iterable[bytes]) -> bool:
-    """Is the entry of this position further down?"""
-    for line in rest:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict) and value.get("position") == position:
-            return True
-    return False
-
-
-def _check_links(reading: _Reading, signed: Sequence[Checkpoint]) -> None:
-    """Each entry names the one before it, so one altered entry breaks one link, or two where it altered its
-    own `prev`."""
-    count = len(reading.entries)
-    if count and reading.entries[0].get("prev") != NO_ENTRY:
-        raise _Bad("altered", 0)
-    follows = [
-        reading.entries[i].get("prev") == reading.hashes[i - 1].hex() for i in range(1, count)
-    ]  # follows[i - 1]: does entry i follow entry i - 1?
-    if all(follows):
-        return
-    broken = follows.index(False) + 1
-    if broken < count - 1:
-        raise _Bad("altered", broken - 1 if follows[broken] else broken)
-    # The last link: was it the last entry or the one before? Put the hash that the last one names in place.
-    tree = Tree()
-    for digest in [
-        *reading.hashes[: broken - 1],
-        _hex(reading.entries[broken]["prev"]),
-        reading.hashes[broken],
-    ]:
-        tree.append(digest)
-    before_was_altered = any(c.size == count and c.root == tree.root() for c in signed)
-    raise _Bad("altered", broken - 1 if before_was_altered else broken)
-
-
-def _hex(text: object) -> bytes:
+def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        return bytes.fromhex(str(text))
-    except ValueError:
-        return b""
+        value = json.loads(line)
+        if isinstance(value, dict) and canonical(value) == line:
+            return value
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return None
 
 
-def _check_checkpoints(reading: _Reading, signed: Sequence[Checkpoint]) -> None:
-    count = len(reading.entries)
-    for checkpoint in signed:
-        if checkpoint.size > count:
-            raise _Bad("truncated", count, checkpoint.size - 1)
-    if count and not any(checkpoint.size == count for checkpoint in signed):
-        raise _Bad("uncovered", max((c.size for c in signed), default=0), count - 1)
+def _check_entries(reading: _Reading, own: Sequence[Checkpoint], kept: Sequence[Checkpoint]) -> None:
+    """The ledger's own checkpoints stand close together and so name one entry; links do, where one entry was
+    altered and those after it were not; what was kept elsewhere shows a log that was written anew."""
+    rewritten = _mismatch(reading.hashes, own)
+    if rewritten is not None and rewritten[0] == rewritten[1]:
+        raise _Bad("altered", *rewritten)
+    unlinked = _broken_link(reading)
+    if unlinked is not None:
+        raise _Bad("altered", *unlinked)
+    if rewritten is not None:
+        raise _Bad("altered", *rewritten)
+    forked = _mismatch(reading.hashes, kept)
+    if forked is not None:
+        raise _Bad("forked", *forked)
+
+
+def _mismatch(hashes: Sequence[bytes], signed: Sequence[Checkpoint]) -> tuple[int, int] | None:
+    """The entries among which is the first that is not what was signed."""
     by_size: dict[int, set[bytes]] = defaultdict(set)
     for checkpoint in signed:
         by_size[checkpoint.size].add(checkpoint.root)
     tree, agreed = Tree(), 0
-    for size in range(count + 1):
-        if size:
-            tree.append(reading.hashes[size - 1])
-        if size in by_size:
-            if by_size[size] != {tree.root()}:
-                same_size = size == agreed + 1
-                raise _Bad("altered" if same_size else "forked", agreed, size - 1)
-            agreed = size
+    for digest in hashes:
+        tree.append(digest)
+        if tree.size in by_size:
+            if by_size[tree.size] != {tree.root()}:
+                return agreed, tree.size - 1
+            agreed = tree.size
+    return None
+
+
+def _broken_link(reading: _Reading) -> tuple[int, int] | None:
+    """An altered entry is not the one that the next names as the one before; one whose own `prev` was altered
+    breaks two links. At the last link it could be either."""
+    names = [entry.get("prev") for entry in reading.entries]
+    follows = [prev == digest.hex() for prev, digest in zip(names[1:], reading.hashes, strict=False)]
+    if names and names[0] != NO_ENTRY:
+        return 0, 0
+    if all(follows):
+        return None
+    before = follows.index(False)
+    if before + 1 == len(follows):
+        return before, before + 1
+    return (before, before) if follows[before + 1] else (before + 1, before + 1)
+
+
+def _check_ends(count: int, signed: Sequence[Checkpoint]) -> None:
+    last = max((checkpoint.size for checkpoint in signed), default=0)
+    if last > count:
+        raise _Bad("truncated", count, last - 1)
+    if last < count:
+        raise _Bad("uncovered", last, count - 1)
+
+
+def _check_books(reading: _Reading) -> None:
+    books = Books()
+    for position, entry in enumerate(reading.entries):
+        try:
+            books.enter(entry)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise _Bad("unreadable", position) from None
+    books.compare(reading.balances)
 
 
 # ----------------------------------------------------------------------------- what entries mean

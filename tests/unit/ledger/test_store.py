@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -71,7 +72,7 @@ def test_the_population_pays_once_however_many_datasets_are_read(ledger: LedgerS
     ],
 )
 def test_each_level_refuses_and_then_nobody_has_paid(
-    ledger: LedgerStore, level: str, caps: dict[str, int]
+    ledger: LedgerStore, level: str, caps: dict[str, Any]
 ) -> None:
     ledger.apply(terms(**caps), ACT)
     with refused(f"budget.{level}"):
