@@ -5,14 +5,15 @@ operation for integers, fixed-point numbers and doubles: `functions` has brought
 No operation raises for any row, and none yields NaN, an infinity or an integer outside BIGINT, given that
 `functions` puts the guards where bounds do not exclude it.
 
-A guard mentions its operand once, as `list_extract(list_filter([x], lambda v: …), 1)`: a CASE would print it
-twice, and a nest of guards grow exponentially. It costs 15 ns a row.
+What looks at its operand twice binds a long one to a name, as `list_extract(list_transform([x], lambda v: …), 1)`:
+written out, a nest of guards would grow exponentially. That costs 15 ns a row.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,9 @@ from typing import Any
 
 from sandbox_guard.sql import bounds
 from sandbox_guard.sql.relation import Apply, Expr, Type
+
+SHORT = 48
+"""Operands of so many characters are written again rather than bound to a name."""
 
 Value = Any
 """bool, int, float, str, date or None."""
@@ -82,12 +86,19 @@ def _infix(symbol: str) -> str:
     return "({0} " + symbol + " {1})"
 
 
-def _kept(condition: str) -> str:
-    return "system.main.list_extract(system.main.list_filter([{0}], lambda v: " + condition + "), 1)"
+def _kept(condition: str) -> Callable[[Apply, Sequence[str]], str]:
+    return lambda node, args: kept(args[0], condition)
+
+
+def kept(text: str, condition: str) -> str:
+    """The operand where `condition`, an expression over `v`, holds; else NULL."""
+    return once(text, f"CASE WHEN {condition} THEN v END")
 
 
 def once(text: str, body: str) -> str:
-    """`body`, an expression over `v`, of an operand whose text is written once."""
+    """`body`, an expression over `v`, of an operand that is written several times only where short."""
+    if len(text) <= SHORT:
+        return f"({re.sub(r'(?<![A-Za-z0-9_])v(?![A-Za-z0-9_])', lambda _: text, body)})"
     return f"system.main.list_extract(system.main.list_transform([{text}], lambda v: {body}), 1)"
 
 
@@ -496,9 +507,11 @@ OPERATIONS: dict[str, Operation] = {
     },
     "days": Operation("({0} - DATE '1970-01-01')", bounds.day),
     "date_of_days": Operation(
-        "(DATE '1970-01-01' + CAST("
-        + _kept(f"v BETWEEN {bounds.FIRST_DAY} AND {bounds.LAST_DAY}")
-        + " AS INTEGER))",
+        lambda node, a: once(
+            a[0],
+            f"CASE WHEN v BETWEEN {bounds.FIRST_DAY} AND {bounds.LAST_DAY}"
+            " THEN DATE '1970-01-01' + CAST(v AS INTEGER) END",
+        ),
         _date_or_none,
     ),
     "add_months": Operation(
