@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from sandbox_guard.client import errors
 from sandbox_guard.client.answer import Answer
-from sandbox_guard.client.errors import (  # noqa: F401 - PEP 249 wants them in this module
+from sandbox_guard.client.errors import (
     DatabaseError,
     DataError,
     Error,
@@ -28,6 +28,37 @@ from sandbox_guard.client.errors import (  # noqa: F401 - PEP 249 wants them in 
 from sandbox_guard.client.result import Result
 from sandbox_guard.client.service import Service, service_at
 from sandbox_guard.client.session import Margin, Session
+
+__all__ = [
+    "BINARY",
+    "DATETIME",
+    "NUMBER",
+    "ROWID",
+    "STRING",
+    "Binary",
+    "Connection",
+    "Cursor",
+    "DataError",
+    "DatabaseError",
+    "Date",
+    "DateFromTicks",
+    "Error",
+    "IntegrityError",
+    "InterfaceError",
+    "InternalError",
+    "NotSupportedError",
+    "OperationalError",
+    "ProgrammingError",
+    "Time",
+    "TimeFromTicks",
+    "Timestamp",
+    "TimestampFromTicks",
+    "Warning",
+    "apilevel",
+    "connect",
+    "paramstyle",
+    "threadsafety",
+]
 
 apilevel: Final = "2.0"
 threadsafety: Final = 2

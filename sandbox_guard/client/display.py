@@ -121,8 +121,10 @@ def figure(value: float | None, low: float | None, high: float | None, *, whole:
 
     `whole`: the column counts something, so no decimals. Margins are rounded up, never down.
     """
-    if value is None or low is None or high is None or math.isnan(value):
-        return number(value)
+    if value is None or math.isnan(value):
+        return number(None)
+    if low is None or high is None:
+        return f"{number(value)} ± ?"
     below, above = value - low, high - value
     widest = max(below, above)
     if not math.isfinite(widest) or widest <= 0:

@@ -34,6 +34,12 @@ def _margin(text: str) -> float | dict[str, float]:
     return {name.strip(): float(value) for name, _, value in pairs}
 
 
+def _name(text: str) -> str:
+    if not text.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name")
+    return text
+
+
 def _options() -> argparse.ArgumentParser:
     parser = _Parser(prog="%%guard", add_help=False, allow_abbrev=False)
     parser.add_argument("--estimate", action="store_true", help="price and expected ±, without asking")
@@ -44,7 +50,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--share", type=float, help="what to spend, as a share 0…1 of what remains")
     parser.add_argument("--rows-per-unit", type=int, help="how many rows of one person or firm may count")
     parser.add_argument("--on", choices=("vault", "sample"), default="vault")
-    parser.add_argument("--into", metavar="NAME", help="also keep the result in this variable")
+    parser.add_argument("--into", metavar="NAME", type=_name, help="also keep the result in this variable")
     return parser
 
 
@@ -87,8 +93,6 @@ class GuardMagics(Magics):
         else:
             result = client.here.sql(sql, on=chosen.on, **asked)
         if chosen.into:
-            if not chosen.into.isidentifier():
-                raise InterfaceError(f"--into {chosen.into!r} is not a name")
             self.shell.user_ns[chosen.into] = result
         return result
 

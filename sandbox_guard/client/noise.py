@@ -83,7 +83,7 @@ def draws(answer: Answer, n: int, seed: int | None) -> pd.DataFrame:
     """See `Result.draws`."""
     random = np.random.default_rng(seed)
     frame = answer.frame()
-    long = pd.concat([frame] * n, ignore_index=True) if n else frame.iloc[:0]
+    long = frame.iloc[np.tile(np.arange(answer.rows), n)].reset_index(drop=True)
     for i, column in enumerate(answer.columns):
         if column.noisy:
             drawn = _draw(column, random, n, range(answer.rows)).reshape(-1)

@@ -90,7 +90,7 @@ class Vault:
             column: dict[str, Any] = {"name": name, "type": kind, "role": "number" if noisy else "key"}
             if noisy:
                 drawn = [float(v) + self.random.normal(0, SIGMA) for v in exact]
-                shown = [round(v) for v in drawn] if kind == "integer" else drawn
+                shown: list[Any] = [round(v) for v in drawn] if kind == "integer" else list(drawn)
                 half = 1.96 * SIGMA
                 low[str(i)], high[str(i)] = [v - half for v in shown], [v + half for v in shown]
                 column["reliability"] = [

@@ -73,7 +73,7 @@ def test_types_dates_nulls_and_duplicate_names() -> None:
     frame = answer.frame()
     assert list(frame.columns) == ["d", "n", "n", "b"]
     assert str(frame["d"].dtype).startswith("datetime64")
-    assert pd.isna(frame.iloc[1, 1])
+    assert frame.iloc[1, 1] is pd.NA
     assert list(answer.with_intervals().columns) == ["d", "n", "n_2", "n_2_low", "n_2_high", "b"]
     assert "—" in Result.of(answer)._repr_html_()
 
@@ -166,6 +166,7 @@ def test_it_can_be_pickled(result: Result) -> None:
         (5.0, 4.9, 7.0, False, "5.0 (4.9 … 7.0)"),
         (5.0, 5.0, 5.0, False, "5"),
         (None, None, None, False, "—"),
+        (7, None, None, True, "7 ± ?"),
         (-3, -10.5, 4.5, True, "-3 ± 8"),
     ],
 )

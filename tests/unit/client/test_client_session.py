@@ -69,7 +69,6 @@ def test_budget_catalogue_history_and_analyses(guard: Session) -> None:
     assert isinstance(history[0], Result)
     assert "免费" in history[0]._repr_html_()
     assert guard.analyses().names == ("tax-segments",)
-    assert guard.estimate_analysis  # its route is the real vault's
 
 
 def test_explain_is_text(guard: Session) -> None:
