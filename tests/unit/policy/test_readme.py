@@ -1,0 +1,48 @@
+"""`policies/README.md` describes every key there is, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sandbox_guard.policy import model
+
+README = (Path(__file__).parents[3] / "policies/README.md").read_text("utf-8")
+WRITTEN = [
+    model.Population,
+    model.UnitId,
+    model.Budget,
+    model.Dataset,
+    model.Table,
+    model.Column,
+    model.Person,
+    model.Project,
+    model.Agreement,
+    model.AnalysisHeader,
+    model.Parameter,
+    model.Chart,
+]
+FROM_THE_FILE_NAME = {"name"}
+
+
+@pytest.mark.parametrize("part", WRITTEN)
+def test_every_key_is_described(part: type[model.Model]) -> None:
+    missing = [k for k in part.model_fields if f"`{k}`" not in README and k not in FROM_THE_FILE_NAME]
+    assert not missing
+
+
+def test_every_described_key_exists() -> None:
+    keys: set[str] = set().union(*(part.model_fields for part in WRITTEN))
+    described = {
+        key
+        for row in re.findall(r"^\| ([^|]*) \|", README, re.MULTILINE)
+        for key in re.findall(r"`(\w+)`", row)
+    }
+    assert described and described <= keys
+
+
+def test_every_choice_is_described() -> None:
+    for choice in (*model.Classification, *model.ColumnType, *model.Office, *model.Role):
+        assert f"`{choice}`" in README
