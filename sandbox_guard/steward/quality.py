@@ -5,7 +5,7 @@ They are shown once, by `sandbox-guard load`, and stored nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -107,7 +107,7 @@ class Problem:
     row: int | None = None
     """Where the file has no lines (Parquet): the row, from 1."""
     column: str | None = None
-    facts: dict[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def where(self) -> Text:

@@ -15,7 +15,8 @@ import pytest
 
 from sandbox_guard.policy.model import Table, UnitId
 from sandbox_guard.steward import layout
-from sandbox_guard.steward.load import Means, load
+from sandbox_guard.steward.bench import Means
+from sandbox_guard.steward.load import load
 from sandbox_guard.steward.quality import Effect, LoadRefused, LoadReport, Rule
 from tests import loading as city
 
@@ -198,7 +199,7 @@ def test_a_unit_constant_column_takes_the_value_of_the_units_first_row(home: Pat
 
 def test_ids_are_normalised_to_the_populations_type(home: Path) -> None:
     facts = city.FIRMS | {"firm_id": {"type": "string"}}
-    table = city.Table(
+    table = Table(
         title=city.WORDS, columns=city.columns(facts), unit=("firm_id",), max_rows=9, max_rows_per_unit=5
     )
     file = city.csv(home.parent, "firms", "firm_id,name\n42,a\n042,b\n 42 ,c\n42.0,d\nfortytwo,e\n")
@@ -209,7 +210,7 @@ def test_ids_are_normalised_to_the_populations_type(home: Path) -> None:
 
 def test_an_id_that_does_not_match_the_pattern_drops_its_row(home: Path) -> None:
     facts = city.FIRMS | {"firm_id": {"type": "string"}}
-    table = city.Table(
+    table = Table(
         title=city.WORDS, columns=city.columns(facts), unit=("firm_id",), max_rows=9, max_rows_per_unit=5
     )
     file = city.csv(home.parent, "firms", "firm_id,name\nA12,a\nA123,b\nB12,c\n")
@@ -271,7 +272,7 @@ def test_a_value_of_another_type_is_named_by_file_line_and_column(home: Path) ->
 
 def test_lines_are_counted_through_quoted_line_breaks(home: Path) -> None:
     facts = city.FIRMS | {"size": {"type": "integer"}}
-    table = city.Table(
+    table = Table(
         title=city.WORDS, columns=city.columns(facts), unit=("firm_id",), max_rows=9, max_rows_per_unit=5
     )
     file = city.csv(home.parent, "firms", 'firm_id,name,size\n1,"two\nlines",3\n2,b,big\n')
@@ -397,7 +398,7 @@ def test_decimal_commas_semicolons_null_words_and_renamed_columns(home: Path) ->
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
 def test_chinese_text_in_the_encodings_of_offices(home: Path, encoding: str) -> None:
     facts = {"district": {"type": "string", "values": ["朝阳", "海淀"]}}
-    table = city.Table(title=city.WORDS, columns=city.columns(facts), max_rows=9)
+    table = Table(title=city.WORDS, columns=city.columns(facts), max_rows=9)
     file = city.csv(home.parent, "districts", "district\r\n朝阳\r\n海淀\r\n", encoding)
     load(city.policies({"districts": table}), "city", {"districts": file}, home)
     assert city.stored(home, "SELECT district FROM districts ORDER BY 1") == [("朝阳",), ("海淀",)]

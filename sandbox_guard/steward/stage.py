@@ -1,0 +1,125 @@
+"""A file as the temporary table `staged`: every row typed by policy, with what was wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from sandbox_guard.policy.model import Column
+from sandbox_guard.steward import units
+from sandbox_guard.steward.bench import Bench
+from sandbox_guard.steward.columns import Issue, staged
+from sandbox_guard.steward.quality import (
+    Effect,
+    Finding,
+    LoadRefused,
+    OnProgress,
+    Problem,
+    Progress,
+    Rule,
+    Step,
+)
+from sandbox_guard.steward.source import ROW, Source
+from sandbox_guard.steward.sql import name
+from sandbox_guard.steward.tables import Stored
+
+SHOWN = 3
+"""Places shown for one problem of one column."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """How many rows the file holds, how many of them are sound, and what was done to values."""
+
+    rows: int
+    sound: int
+    findings: tuple[Finding, ...]
+
+
+def stage(bench: Bench, table: Stored, source: Source, progress: OnProgress) -> Read:
+    """The file as the temporary table `staged`: `__row`, the stored columns, `__i<n>` (the issue of each),
+    `__key` (the unit's published id, or the key that leads to it) and `__drop`."""
+    columns = list(table.columns.items())
+    parts = [
+        staged(column, name(c), f"s{n}", f"p{n}", source.schema.field(c).type)
+        for n, (c, column) in enumerate(columns)
+    ]
+    read = ", ".join(f"{part.read} AS s{n}" for n, part in enumerate(parts))
+    parsed = ", ".join(f"{part.parsed} AS p{n}" for n, part in enumerate(parts))
+    values = ", ".join(
+        f"{part.value} AS {name(c)}, {part.issue} AS __i{n}"
+        for n, ((c, _), part) in enumerate(zip(columns, parts, strict=True))
+    )
+    missing = [f"{name(c)} IS NULL" for c, column in columns if not column.nullable]
+    key = _key(bench, table)
+    if key != "NULL":
+        missing.append("__key IS NULL")
+    reading = source.read(lambda rows: progress(Progress(table.name, Step.READ, rows, source.rows)))
+    bench.connection.register("incoming", reading.stream)
+    try:
+        bench.run(
+            f"""
+            CREATE TEMP TABLE staged AS
+            SELECT *, {" OR ".join(missing) or "false"} AS __drop
+            FROM (SELECT *, {key} AS __key
+                  FROM (SELECT {ROW}, {values}
+                        FROM (SELECT *, {parsed}
+                              FROM (SELECT {ROW}, {read} FROM incoming))))
+            """
+        )
+    except duckdb.Error:
+        if reading.failure is not None:
+            raise reading.failure from None
+        raise
+    finally:
+        bench.connection.unregister("incoming")
+    return _counted(bench, table, source)
+
+
+def _key(bench: Bench, table: Stored) -> str:
+    if table.parent:
+        return name(table.parent[0])
+    if table.unit and bench.population:
+        return units.published_id(bench.population, table.policy, [name(c) for c in table.unit])
+    return "NULL"
+
+
+def _counted(bench: Bench, table: Stored, source: Source) -> Read:
+    columns = list(table.columns.items())
+    issues = ", ".join(f"histogram(__i{n})" for n in range(len(columns)))
+    unit_known = " AND ".join(f"{name(c)} IS NOT NULL" for c in table.unit) or "false"
+    rows, sound, no_unit, *histograms = bench.row(
+        f"SELECT count(*), count_if(NOT __drop), count_if(__key IS NULL AND {unit_known}), {issues} FROM staged"
+    )
+    findings: list[Finding] = []
+    problems: list[Problem] = []
+    for n, ((c, column), histogram) in enumerate(zip(columns, histograms, strict=True)):
+        counts: dict[int, int] = histogram or {}
+        if count := counts.get(Issue.MALFORMED):
+            places = bench.rows(
+                f"SELECT {ROW} FROM staged WHERE __i{n} = {Issue.MALFORMED:d} ORDER BY {ROW} LIMIT {SHOWN}"
+            )
+            facts = {"count": count, "type": _expected(column)}
+            problems += [
+                Problem("load.malformed", table.name, source.path.name, source.line_of(row), row, c, facts)
+                for (row,) in places
+            ]
+        for issue, count in sorted(counts.items()):
+            if issue not in (Issue.NONE, Issue.MALFORMED):
+                findings.append(Finding(Rule[Issue(issue).name], _effect(Issue(issue), column), c, count))
+    if problems:
+        raise LoadRefused(tuple(problems))
+    if no_unit:
+        findings.append(Finding(Rule.UNIT, Effect.DROPPED, None, no_unit))
+    return Read(rows, sound, tuple(findings))
+
+
+def _effect(issue: Issue, column: Column) -> Effect:
+    if issue is Issue.CLAMPED:
+        return Effect.CLAMPED
+    return Effect.EMPTIED if column.nullable else Effect.DROPPED
+
+
+def _expected(column: Column) -> str:
+    return f"{column.type} ({column.format})" if column.format else str(column.type)
