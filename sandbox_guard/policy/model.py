@@ -14,7 +14,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sandbox_guard.errors import Text
 
@@ -44,6 +44,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 """Names of tables and columns, matched without regard to case. Never start with an underscore:
 those names are the loader's own."""
+
+Lower = Annotated[str, AfterValidator(str.lower)]
 
 Value = bool | int | Number | str
 """An allowed value as it stands in the policy. Dates are written as text."""
@@ -243,8 +245,9 @@ class Column(Model):
     """Two-digit years above it mean 19xx."""
     decimal: Literal[".", ","] = "."
     null_values: tuple[str, ...] = ("",)
-    true_values: tuple[str, ...] = ("true", "1", "t", "yes", "y")
-    false_values: tuple[str, ...] = ("false", "0", "f", "no", "n")
+    true_values: tuple[Lower, ...] = ("true", "1", "t", "yes", "y")
+    false_values: tuple[Lower, ...] = ("false", "0", "f", "no", "n")
+    """Both are matched without regard to case."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Column:
