@@ -11,6 +11,8 @@ overdue bills, environmental rating and default alike.
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -144,6 +146,26 @@ def generate(
                 files.write(table, columns)
             progress(start + size, firms)
     return files.publish()
+
+
+def scale_policies(source: Path, target: Path, firms: int) -> None:
+    """Copy the policy folder, with row caps for a city of `firms` instead of FIRMS.
+
+    Caps decide how long a query may take, so the default city keeps tight ones.
+    """
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    for path in (target / "datasets").glob("*.yaml"):
+        text = path.read_text("utf-8")
+        lines = text.splitlines()
+        if "invented: true" in lines and any(line.startswith("population:") for line in lines):
+            path.write_text(_MAX_ROWS.sub(lambda m: f"{m[1]}{_scaled(m[2], firms)}", text), "utf-8")
+
+
+_MAX_ROWS = re.compile(r"^( +max_rows: )([0-9_]+)$", re.MULTILINE)
+
+
+def _scaled(cap: str, firms: int) -> str:
+    return f"{-(-int(cap) * firms // FIRMS):_}"
 
 
 class _Files:

@@ -156,3 +156,16 @@ def test_progress_and_an_interrupted_run(tmp_path: Path) -> None:
         demo.generate(tmp_path, demo.CHUNK + 1, progress=interrupt)
     assert not list(tmp_path.glob("*.parquet")), "half a city under its final name"
     assert set(demo.generate(tmp_path, 10)) == set(demo.TABLES)
+
+
+def test_policies_for_a_larger_city_differ_in_row_caps_alone(tmp_path: Path) -> None:
+    demo.scale_policies(Path(__file__).parents[3] / "policies", tmp_path / "policies", 20 * demo.FIRMS)
+    scaled = read_policies(tmp_path / "policies")
+    for name, dataset in scaled.datasets.items():
+        factor = 1 if dataset.population is None else 20
+        back = {
+            table: cap.model_copy(update={"max_rows": cap.max_rows // factor})
+            for table, cap in dataset.tables.items()
+        }
+        assert dataset.model_copy(update={"tables": back}) == POLICIES.datasets[name]
+    assert scaled.datasets["tax"].tables["tax"].max_rows == 9_600_000
