@@ -244,7 +244,7 @@ class Column(Model):
     pivot_year: int | None = None
     """Two-digit years above it mean 19xx."""
     decimal: Literal[".", ","] = "."
-    null_values: tuple[str, ...] = ("",)
+    null_values: tuple[str, ...] = ("", "\\N")
     true_values: tuple[Lower, ...] = ("true", "1", "t", "yes", "y")
     false_values: tuple[Lower, ...] = ("false", "0", "f", "no", "n")
     """Both are matched without regard to case."""

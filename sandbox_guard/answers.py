@@ -1,0 +1,233 @@
+"""What an asker sees: the released table with its intervals, price and receipt, as JSON.
+
+The body is what the ledger stores, once per charge; the rest (what remains, what was free) is added
+each time it is shown.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sandbox_guard.errors import Text
+from sandbox_guard.intervals import Intervals
+from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Population
+from sandbox_guard.sql import functions
+from sandbox_guard.sql.plan import Output, Plan
+from sandbox_guard.ledger.wire import Amount, Balance, Release, Spend
+
+HIGH, USABLE = 0.05, 0.20
+"""A number whose half-width is at most 5 % of it is 'high', at most 20 % 'usable', else 'caution'."""
+
+
+def body(plan: Plan, table: pa.Table, found: Intervals) -> str:
+    """Canonical JSON of what is released."""
+    columns, rows, low, high = [], {}, {}, {}
+    for i, (output, widths) in enumerate(zip(plan.outputs, found.half_widths)):
+        values = _values(table, output)
+        rows[str(i)] = values
+        columns.append(_column(output, values, widths))
+        if widths is not None and columns[-1]["type"] in ("integer", "real"):
+            spread = [None if math.isnan(w) else float(w) for w in widths]
+            low[str(i)] = [None if v is None or w is None else v - w for v, w in zip(values, spread)]
+            high[str(i)] = [None if v is None or w is None else v + w for v, w in zip(values, spread)]
+    return json.dumps(
+        {
+            "columns": columns,
+            "rows": rows,
+            "low": low,
+            "high": high,
+            "shape": [table.num_rows, len(columns)],
+            "interval": "exact" if found.exact else "simulated",
+            "notes": [n.as_dict() for n in plan.notes],
+        },
+        ensure_ascii=False,
+        sort_keys=True,
+        separators=(",", ":"),
+        allow_nan=False,
+    )
+
+
+def _column(output: Output, values: list[Any], widths: np.ndarray[Any, Any] | None) -> dict[str, Any]:
+    reliability = None
+    if widths is not None:
+        reliability = [_reliability(v, w) for v, w in zip(values, widths)]
+    kind = output.column.domain.type.value
+    return {
+        "name": output.label,
+        "type": "string" if kind == "null" else kind,
+        "role": "number" if output.noisy else "key",
+        "reliability": reliability,
+    }
+
+
+def _reliability(value: Any, width: float) -> str | None:
+    if value is None or isinstance(value, (str, bool)) or math.isnan(width):
+        return None
+    size = abs(value)
+    if width <= HIGH * size:
+        return "high"
+    return "usable" if width <= USABLE * size else "caution"
+
+
+def _values(table: pa.Table, output: Output) -> list[Any]:
+    """Logical values as JSON has them."""
+    found = table.column(f"c{output.column.id}").to_pylist()
+    scale = output.column.scale
+    return [_plain(functions.logical(v, scale) if v is not None else None) for v in found]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (dt.date, dt.datetime)):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+# ------------------------------------------------------------------------------ price, budget
+
+
+def cost(spends: tuple[Spend, ...], balances: tuple[Balance, ...], delta: float) -> dict[str, Any]:
+    """What a question costs (Architecture: Cost)."""
+    rho = sum(s.cost.rho for s in spends)
+    spent_delta = sum(s.cost.delta for s in spends)
+    epsilon, at = to_epsilon(rho, spent_delta, delta) if rho else (0.0, 0.0)
+    return {
+        "rho": rho / RHO_UNITS,
+        "delta": spent_delta / DELTA_UNITS,
+        "percent_member": _percent(spends, balances, "member"),
+        "percent_project": _percent(spends, balances, "project"),
+        "epsilon": epsilon,
+        "epsilon_delta": at,
+    }
+
+
+def _percent(spends: tuple[Spend, ...], balances: tuple[Balance, ...], level: str) -> float:
+    """Of the whole budget of that level; of the dearest population where there are several."""
+    shares = [0.0]
+    for spend in spends:
+        for balance in balances:
+            account = balance.account
+            if account.level == level and account.population == spend.population:
+                shares.append(_share(spend.cost, account.cap))
+    return 100 * max(shares)
+
+
+def _share(amount: Amount, cap: Amount) -> float:
+    """The part of a cap that an amount takes, of rho or of delta, whichever is larger."""
+    parts = [amount.rho / cap.rho if cap.rho else 0.0]
+    if cap.delta:
+        parts.append(amount.delta / cap.delta)
+    return max(parts)
+
+
+def remaining(balances: tuple[Balance, ...], populations: set[str]) -> dict[str, float]:
+    """What is left, in percent, of the scarcest of these populations."""
+    return {
+        f"percent_{level}": min(
+            (
+                _left(b)
+                for b in balances
+                if b.account.level == level and (not populations or b.account.population in populations)
+            ),
+            default=100.0,
+        )
+        for level in ("member", "project")
+    }
+
+
+def _left(balance: Balance) -> float:
+    return max(0.0, 100 * (1 - _share(balance.spent, balance.account.cap)))
+
+
+def more_like(spends: tuple[Spend, ...], balances: tuple[Balance, ...], datasets_only: bool = False) -> int:
+    """How many more such questions fit into every budget concerned."""
+    fits = [10**6]
+    for spend in spends:
+        for balance in balances:
+            account = balance.account
+            if account.population != spend.population:
+                continue
+            price = spend.datasets.get(account.dataset or "", None) if account.level == "dataset" else spend.cost
+            if price is None:
+                continue
+            left = account.cap.rho - balance.spent.rho
+            fits.append(max(0, left // max(1, price.rho)))
+            if price.delta:
+                fits.append(max(0, (account.cap.delta - balance.spent.delta) // price.delta))
+    return int(min(fits))
+
+
+def budget(
+    balances: tuple[Balance, ...], populations: dict[str, Population], typical: int
+) -> dict[str, Any]:
+    """All levels of each population (Architecture: Budget)."""
+    names = sorted({b.account.population for b in balances})
+    return {
+        "populations": [
+            {
+                "population": name,
+                "title": populations[name].title.model_dump(),
+                "protects": populations[name].protects.model_dump(),
+                "levels": [_level(b, typical) for b in balances if b.account.population == name],
+            }
+            for name in names
+        ]
+    }
+
+
+def _level(balance: Balance, typical: int) -> dict[str, Any]:
+    account = balance.account
+    return {
+        "level": account.level,
+        "name": account.member or account.project or account.dataset or account.population,
+        "rho_cap": account.cap.rho / RHO_UNITS,
+        "rho_spent": balance.spent.rho / RHO_UNITS,
+        "percent_left": _left(balance),
+        "epsilon": balance.epsilon,
+        "epsilon_delta": balance.epsilon_delta,
+        "typical_left": max(0, (account.cap.rho - balance.spent.rho) // max(1, typical)),
+    }
+
+
+# -------------------------------------------------------------------------------------- answer
+
+
+def answer(
+    release: Release,
+    plan: Plan | None,
+    balances: tuple[Balance, ...],
+    query_delta: float,
+    guarantee: Text,
+    free: bool,
+) -> dict[str, Any]:
+    """The whole answer (Architecture: Answer)."""
+    shown: dict[str, Any] = json.loads(release.body)
+    if plan is not None:
+        for column, output in zip(shown["columns"], plan.outputs):
+            column["name"] = output.label  # the same question under other headings is the same question
+    populations = {s.population for s in release.spends}
+    return {
+        **shown,
+        "cost": cost(release.spends, balances, query_delta),
+        "remaining": remaining(balances, populations),
+        "more_like_this": more_like(release.spends, balances),
+        "receipt": {
+            "release_id": release.release_id,
+            "position": release.position,
+            "charge_id": release.charge_id,
+            "digest": release.body_digest,
+            "released_at": release.released_at.isoformat(),
+            "versions": release.question.versions,
+        },
+        "free": free,
+        "sql": release.sql,
+        "guarantee": guarantee.as_dict(),
+    }

@@ -1,0 +1,389 @@
+"""THE path of a query (DESIGN section 2):
+
+    SQL text → parse → check and plan → (cached?) → charge → exact integers → noise → finish → publish
+
+Read `Guard.answer`. There are two classes of failure and no third: `Refused` before the charge, `Fault`
+after it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import logging
+from dataclasses import dataclass, field
+from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Mapping, Protocol
+
+import pyarrow as pa
+
+from sandbox_guard import answers
+from sandbox_guard.errors import Fault, Refused, Text
+from sandbox_guard.intervals import _direct as direct_measure
+from sandbox_guard.intervals import intervals
+from sandbox_guard.ledger.wire import (
+    Amount,
+    Asker,
+    Balance,
+    Charge,
+    ChargeRequest,
+    Ledger,
+    Question,
+    RefusalReport,
+    Release,
+    Spend,
+)
+from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Analysis, Policies
+from sandbox_guard.privacy.price import Ask, Margin, PriceRequest, Quote, Rho, quote, read_ask
+from sandbox_guard.release import Finish, Rows, finish, measure
+from sandbox_guard.sql.catalogue import Catalogue
+from sandbox_guard.sql.parse import parse
+from sandbox_guard.sql.plan import Plan
+from sandbox_guard.sql.planner import digest, plan
+from sandbox_guard.sql.printer import print_block
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, as it arrives."""
+
+    sql: str
+    request_id: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    rho: float | None = None
+    epsilon: float | None = None
+    pure: bool = False
+    share: float | None = None
+    margin: float | Mapping[str, float] | None = None
+    rows_per_unit: int | None = None
+    analysis: Analysis | None = None
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A question that may be asked, and its price. Nothing has been read."""
+
+    plan: Plan
+    quote: Quote
+    question: Question
+    spends: tuple[Spend, ...]
+
+
+class Engine(Rows, Protocol):
+    def versions(self) -> dict[str, str]: ...
+
+
+class Guard:
+    """One member of one project, before one vault."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        asker: Asker,
+        ledger: Ledger,
+        engine: Engine,
+        finisher: Finish,
+        timeout: float = 30.0,
+    ) -> None:
+        self.policies = policies
+        self.project = policies.projects[asker.project]
+        self.catalogue = Catalogue.of(policies, self.project)
+        self.asker = asker
+        self.ledger = ledger
+        self.engine = engine
+        self.finisher = finisher
+        self.timeout = timeout
+
+    # ------------------------------------------------------------------------------ the path
+
+    def answer(self, asked: Asked) -> dict[str, Any]:
+        """Ask, pay, release. Raises `Refused` (nothing charged, nothing read) or `Fault`."""
+        try:
+            priced = self.price(asked)
+            known = self.ledger.find(self.asker, priced.question)
+            if known is not None:
+                return self._shown(known, priced.plan, free=True)
+            charge = self.ledger.charge(self.asker, self._charge_request(asked, priced))
+        except Refused as refused:
+            self._log_refusal(asked, refused)
+            raise
+        if charge.release is not None:
+            return self._shown(charge.release, priced.plan, free=True)
+        body = self._measured(priced, charge)
+        release = self.ledger.publish(self.asker, charge.charge_id, body)
+        return self._shown(release, priced.plan, free=False)
+
+    def price(self, asked: Asked) -> Priced:
+        """Everything that is decided before the charge."""
+        planned = self._plan(asked)
+        ask = self._ask(asked, planned)
+        priced = quote(PriceRequest.of(planned, self._query_delta_units(planned)), ask)
+        question = self._question(asked, planned, ask)
+        return Priced(planned, priced, question, _spends(priced))
+
+    def _measured(self, priced: Priced, charge: Charge) -> str:
+        """Exact → noise → finish. Whatever goes wrong here is a Fault without a word of why."""
+        body: str | None = None
+        try:
+            released = measure(priced.plan, priced.quote, self.engine, self.finisher, self.timeout)
+            table: pa.Table = finish(released, self.finisher, self.timeout)
+            found = intervals(released, table, self.finisher, self.timeout)
+            body = answers.body(priced.plan, table, found)
+        except Exception:  # noqa: BLE001  the text of any error here may depend on a row
+            pass
+        if body is None:
+            self.ledger.fault(self.asker, charge.charge_id)
+            raise Fault()
+        return body
+
+    # ------------------------------------------------------------------------------ estimate
+
+    def estimate(self, asked: Asked) -> dict[str, Any]:
+        """Price and expected error, without spending."""
+        priced = self.price(asked)
+        balances = self.ledger.balances(self.asker)
+        populations = {s.population for s in priced.spends}
+        return {
+            "cost": answers.cost(priced.spends, balances, self._query_delta(priced.plan)),
+            "free": not priced.spends,
+            "columns": [self._expected(priced, i) for i in range(len(priced.plan.outputs))],
+            "remaining": answers.remaining(balances, populations),
+            "more_like_this": answers.more_like(priced.spends, balances),
+            "notes": [n.as_dict() for n in priced.plan.notes],
+            "strategy": ", ".join(dict.fromkeys(b.strategy.value for b in priced.plan.blocks)) or "public",
+        }
+
+    def explain(self, asked: Asked) -> dict[str, Any]:
+        """The strategy, our SQL and the bounds, for anyone to check."""
+        priced = self.price(asked)
+        blocks = []
+        for block, bought in zip(priced.plan.blocks, priced.quote.blocks):
+            try:
+                sql = print_block(block)
+            except KeyError:
+                sql = "(printed once the tables that it names are released)"
+            blocks.append(
+                {
+                    "strategy": block.strategy.value,
+                    "population": block.population,
+                    "datasets": list(block.datasets),
+                    "rows_per_unit": block.rows_per_unit,
+                    "sql": sql,
+                    "keys": [type(k.domain).__name__.lower() for k in block.keys],
+                    "measures": [
+                        {
+                            "kind": m.kind.value,
+                            "step": float(m.step),
+                            "lo": m.lo,
+                            "hi": m.hi,
+                            "l0": m.sensitivity.l0,
+                            "linf": m.sensitivity.linf,
+                            "l1": m.sensitivity.l1,
+                            "l2_squared": m.sensitivity.l2_squared,
+                            **noise.as_dict(),
+                        }
+                        for m, noise in zip(block.measures, bought.measures)
+                    ],
+                }
+            )
+        return {"explain": json.dumps(blocks, ensure_ascii=False, indent=2), "blocks": blocks}
+
+    def _expected(self, priced: Priced, position: int) -> dict[str, Any]:
+        output = priced.plan.outputs[position]
+        source = direct_measure(priced.plan, output) if output.noisy else None
+        margin, why = None, None
+        if source is not None:
+            block, at = source
+            step = priced.plan.blocks[block].measures[at].step
+            margin = float(priced.quote.blocks[block].measures[at].half_width() * step)
+        elif output.noisy:
+            why = Text("误差取决于数据本身，发布后随结果给出。", "Depends on the data; comes with the release.")
+        return {"name": output.label, "margin": margin, "why": why.as_dict() if why else None}
+
+    # ------------------------------------------------------------------------------ budget
+
+    def budget(self) -> dict[str, Any]:
+        return answers.budget(self.ledger.balances(self.asker), self.policies.populations, self._default_rho())
+
+    def history(self) -> dict[str, Any]:
+        balances = self.ledger.balances(self.asker)
+        return {
+            "releases": [
+                {
+                    "receipt": r.release_id,
+                    "sql": r.sql,
+                    "asked_by": r.member,
+                    "released_at": r.released_at.isoformat(),
+                    "answer": self._answer(r, None, balances, free=True),
+                }
+                for r in self.ledger.history(self.asker)
+            ]
+        }
+
+    # ------------------------------------------------------------------------------- parts
+
+    def _plan(self, asked: Asked) -> Plan:
+        sql = asked.analysis.sql if asked.analysis is not None else asked.sql
+        query = parse(sql, asked.parameters)
+        return plan(query, self.catalogue, today=dt.date.today(), rows_per_unit=asked.rows_per_unit)
+
+    def _ask(self, asked: Asked, planned: Plan) -> Ask:
+        if asked.margin is not None:
+            if asked.rho is not None or asked.epsilon is not None or asked.share is not None:
+                raise Refused("ask.several")
+            return self._margin(asked.margin, planned)
+        remaining = self._remaining(planned) if asked.share is not None else 0
+        return read_ask(
+            rho=asked.rho,
+            epsilon=asked.epsilon,
+            pure=asked.pure,
+            share=asked.share,
+            remaining=remaining,
+            default=self._analysis_rho(asked),
+        )
+
+    def _margin(self, margin: float | Mapping[str, float], planned: Plan) -> Ask:
+        """Half-widths in the units of the result, as integer steps of the measures they are."""
+        wanted: dict[tuple[int, int], Fraction] = {}
+        for output in planned.outputs:
+            if not output.noisy:
+                continue
+            width = margin.get(output.label) if isinstance(margin, Mapping) else margin
+            source = direct_measure(planned, output)
+            if width is None or (source is None and not isinstance(margin, Mapping)):
+                continue
+            if source is None:
+                raise Refused("ask.margin_column", column=output.label)
+            block, at = source
+            try:
+                exact = Fraction(repr(width))
+            except (ValueError, TypeError):
+                raise Refused("ask.nonsense", asked=f"margin = {width}") from None
+            wanted[source] = exact / planned.blocks[block].measures[at].step
+        if isinstance(margin, Mapping):
+            labels = {o.label for o in planned.outputs if o.noisy}
+            for label in margin:
+                if label not in labels:
+                    raise Refused("ask.margin_column", column=label)
+        if not wanted and planned.blocks:
+            raise Refused("ask.margin_column", column=next(o.label for o in planned.outputs if o.noisy))
+        return Margin(wanted) if wanted else Rho(self._default_rho())
+
+    def _analysis_rho(self, asked: Asked) -> int:
+        if asked.analysis is not None and asked.analysis.header.rho is not None:
+            return int(asked.analysis.header.rho * RHO_UNITS)
+        return self._default_rho()
+
+    def _default_rho(self) -> int:
+        return int(self.project.default_rho * RHO_UNITS)
+
+    def _remaining(self, planned: Plan) -> int:
+        populations = {b.population for b in planned.blocks}
+        left = [
+            b.account.cap.rho - b.spent.rho
+            for b in self.ledger.balances(self.asker)
+            if b.account.population in populations
+            and (b.account.level != "dataset" or b.account.dataset in planned.datasets)
+        ]
+        return max(0, min(left, default=0))
+
+    def _query_delta_units(self, planned: Plan) -> int:
+        deltas = [self.policies.populations[b.population].query_delta for b in planned.blocks]
+        return int(min(deltas, default=0) * DELTA_UNITS)
+
+    def _query_delta(self, planned: Plan) -> float:
+        return max(self._query_delta_units(planned), 1) / DELTA_UNITS
+
+    def _question(self, asked: Asked, planned: Plan, ask: Ask) -> Question:
+        names = sorted(self._tables_read(planned))
+        versions = self.engine.versions()
+        digest_ = hashlib.sha256(
+            json.dumps([digest(planned), repr(ask), asked.rows_per_unit, self.policies.digest]).encode()
+        ).hexdigest()
+        return Question(
+            digest=digest_,
+            versions={n: versions[n] for n in names},
+            analysis=asked.analysis.name if asked.analysis else None,
+            analysis_digest=asked.analysis.digest if asked.analysis else None,
+        )
+
+    def _tables_read(self, planned: Plan) -> set[str]:
+        from sandbox_guard.sql.relation import Scan
+        from sandbox_guard.sql.walk import nodes
+
+        return {n.dataset for n in nodes((planned.steps, planned.final)) if isinstance(n, Scan)}
+
+    def _charge_request(self, asked: Asked, priced: Priced) -> ChargeRequest:
+        return ChargeRequest(
+            request_id=asked.request_id,
+            question=priced.question,
+            spends=priced.spends,
+            sql=asked.sql if asked.analysis is None else asked.analysis.sql,
+            parameters={k: str(v) for k, v in asked.parameters.items()},
+            plan_digest=hashlib.sha256(
+                json.dumps([digest(priced.plan), priced.quote.as_dict()], sort_keys=True).encode()
+            ).hexdigest(),
+            policy_digest=self.policies.digest,
+            guard_version=_version("sandbox-guard"),
+            opendp_version=_version("opendp"),
+        )
+
+    def _log_refusal(self, asked: Asked, refused: Refused) -> None:
+        sql = asked.sql if asked.analysis is None else asked.analysis.sql
+        self.ledger.refuse(
+            self.asker,
+            RefusalReport(
+                request_id=asked.request_id,
+                sql=sql.encode("utf-8", "replace").decode(),
+                parameters={k: str(v) for k, v in asked.parameters.items()},
+                code=refused.code,
+                policy_digest=self.policies.digest,
+                analysis=asked.analysis.name if asked.analysis else None,
+            ),
+        )
+
+    def _shown(self, release: Release, planned: Plan, *, free: bool) -> dict[str, Any]:
+        return self._answer(release, planned, self.ledger.balances(self.asker), free=free)
+
+    def _answer(
+        self, release: Release, planned: Plan | None, balances: tuple[Balance, ...], *, free: bool
+    ) -> dict[str, Any]:
+        names = [s.population for s in release.spends]
+        deltas = [float(self.policies.populations[n].query_delta) for n in names]
+        return answers.answer(
+            release, planned, balances, min(deltas, default=1e-9), self._guarantee(names), free
+        )
+
+    def _guarantee(self, populations: list[str]) -> Text:
+        units = [self.policies.populations[p].protects for p in populations]
+        if not units:
+            return Text("仅使用公开数据。", "Public data only.")
+        return Text(
+            "受保护的单元：" + "；".join(u.zh for u in units), "Protected: " + "; ".join(u.en for u in units)
+        )
+
+
+def _spends(quoted: Quote) -> tuple[Spend, ...]:
+    return tuple(
+        Spend(
+            population=population,
+            cost=Amount(rho=amount.rho, delta=amount.delta),
+            datasets={
+                d: Amount(rho=a.rho, delta=a.delta) for d, a in quoted.by_dataset(population).items()
+            },
+        )
+        for population, amount in quoted.by_population().items()
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "0"
+
+

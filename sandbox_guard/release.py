@@ -1,0 +1,220 @@
+"""From a priced plan to a released table: exact → noise → finish, block by block.
+
+The only place where exact numbers of restricted data and mechanisms meet. Nothing here is logged, and
+what goes wrong is a `Fault`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sandbox_guard.errors import Fault
+from sandbox_guard.privacy.price import Noise, PricedBlock, Quote
+from sandbox_guard.sql import functions
+from sandbox_guard.sql.grouping import CELLS
+from sandbox_guard.sql.plan import Block, Computation, Discovered, Key, Listed, Plan, Supplied
+from sandbox_guard.sql.printer import Literals, Tables, print_block, print_relation
+from sandbox_guard.sql.relation import Scalar
+
+Integers = NDArray[np.int64]
+
+
+class Rows(Protocol):
+    """Our SQL over restricted and public data."""
+
+    def rows(self, sql: str, timeout: float) -> pa.Table: ...
+
+
+class Finish(Protocol):
+    """Our SQL over released tables."""
+
+    def run(self, tables: Mapping[str, pa.Table], sql: str, timeout: float = ...) -> pa.Table: ...
+
+
+@dataclass(frozen=True)
+class ReleasedBlock:
+    """What one block let out: a row for each key, integers for measures, and their noise."""
+
+    block: Block
+    keys: pa.Table
+    """Physical values, columns `c0` … in the plan's order."""
+    measures: tuple[Integers, ...]
+    noise: tuple[Noise, ...]
+
+    def table(self, measures: tuple[Integers, ...] | None = None) -> pa.Table:
+        """As the finish engine sees it: keys, then measures, in physical form."""
+        columns = {f"c{i}": self.keys.column(i) for i in range(self.keys.num_columns)}
+        first = len(columns)
+        for i, values in enumerate(self.measures if measures is None else measures):
+            columns[f"c{first + i}"] = pa.array(values, pa.int64())
+        return pa.table(columns) if columns else pa.table({"c0": pa.array([0], pa.int64())})
+
+
+@dataclass
+class Released:
+    """All that a plan's steps gave, so far."""
+
+    plan: Plan
+    blocks: dict[int, ReleasedBlock] = field(default_factory=dict)
+    computed: dict[int, pa.Table] = field(default_factory=dict)
+
+    def tables(self) -> dict[str, pa.Table]:
+        """By the names that the finish SQL uses."""
+        tables = {f"b{i}": b.table() for i, b in self.blocks.items()}
+        return tables | {f"p{i}": t for i, t in self.computed.items()}
+
+
+def measure(plan: Plan, quote: Quote, engine: Rows, finisher: Finish, timeout: float) -> Released:
+    """Run every step of the plan. Raises `Fault`."""
+    released = Released(plan)
+    priced = {b.index: b for b in quote.blocks}
+    for step in plan.steps:
+        if isinstance(step, Block):
+            released.blocks[step.index] = _release(step, priced[step.index], released, engine, timeout)
+        else:
+            released.computed[step.index] = _compute(step, released, engine, finisher, timeout)
+    return released
+
+
+def finish(released: Released, finisher: Finish, timeout: float) -> pa.Table:
+    """The finished table: post-processing of what was released."""
+    return finisher.run(released.tables(), print_relation(released.plan.final, Tables()), timeout)
+
+
+def _compute(
+    step: Computation, released: Released, engine: Rows, finisher: Finish, timeout: float
+) -> pa.Table:
+    if step.released:
+        table = finisher.run(released.tables(), print_relation(step.node, Tables()), timeout)
+    else:
+        table = engine.rows(print_relation(step.node, Literals(computations=_inlined(released))), timeout)
+    names = [f"c{c.id}" for c in step.columns]
+    return table.select(names).rename_columns([f"c{i}" for i in range(len(names))])
+
+
+def _inlined(released: Released) -> dict[int, list[tuple[Scalar, ...]]]:
+    """Computed tables as logical values, for SQL in the vault, where they are printed as literals."""
+    scales = {s.index: [c.scale for c in s.columns] for s in released.plan.steps if isinstance(s, Computation)}
+    return {
+        i: list(zip(*([functions.logical(v, s) for v in c.to_pylist()] for c, s in zip(t.columns, scales[i]))))
+        for i, t in released.computed.items()
+    }
+
+
+def _release(
+    block: Block, priced: PricedBlock, released: Released, engine: Rows, timeout: float
+) -> ReleasedBlock:
+    exact = engine.rows(print_block(block, Literals(computations=_inlined(released))), timeout)
+    measures = tuple(_integers(exact.column(f"m{i}")) for i in range(len(block.measures)))
+    if priced.discovery is not None:
+        order = _key_order(exact, block.keys)
+        units = _integers(exact.column("u"))[order]
+        measured_cells(block, _keys(exact.take(pa.array(order)), block), tuple(v[order] for v in measures), units)
+        mask, _ = priced.discovery.release(units)
+        kept = order[mask]
+        keys = _keys(exact.take(pa.array(kept)), block)
+        cells = tuple(values[kept] for values in measures)
+    else:
+        keys, where = _cells(block, exact, released)
+        cells = tuple(_placed(values, where, keys.num_rows if block.keys else 1) for values in measures)
+        measured_cells(block, keys, cells, None)
+    noisy = tuple(m.release(values) for m, values in zip(priced.measures, cells))
+    return ReleasedBlock(block, keys, noisy, priced.measures)
+
+
+def measured_cells(
+    block: Block, keys: pa.Table, cells: tuple[Integers, ...], units: Integers | None
+) -> None:
+    """Called with what the mechanisms are about to be handed. Does nothing: the sensitivity oracle
+    stands here (`tests/seam.py`), so that noise can be off in a test and never in the product."""
+
+
+def _integers(column: pa.ChunkedArray) -> Integers:
+    return np.asarray(column.combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _placed(values: Integers, where: Integers, cells: int) -> Integers:
+    """Exact values at their cells, zero in the others; keys outside the plan's are dropped."""
+    placed = np.zeros(cells, dtype=np.int64)
+    known = where >= 0
+    np.add.at(placed, where[known], values[known])
+    return placed
+
+
+# ----------------------------------------------------------------------------------- keys
+
+
+def _cells(block: Block, exact: pa.Table, released: Released) -> tuple[pa.Table, Integers]:
+    """All cells of public keys, and the cell of each exact row (-1: none)."""
+    if not block.keys:
+        return pa.table({}), np.zeros(exact.num_rows, dtype=np.int64)
+    axes = _axes(block.keys, released)
+    sizes = [len(rows) for _, rows in axes]
+    if int(np.prod(sizes, dtype=object)) > CELLS:
+        raise Fault()  # public rows alone decide it, but the charge is spent
+    found = _keys(exact, block)
+    where = np.zeros(exact.num_rows, dtype=np.int64)
+    for positions, rows in axes:
+        index = {row: i for i, row in enumerate(rows)}
+        columns = [found.column(p).to_pylist() for p in positions]
+        at = np.fromiter(
+            (index.get(row, -1) for row in zip(*columns)), dtype=np.int64, count=exact.num_rows
+        )
+        where = np.where((where < 0) | (at < 0), -1, where * len(rows) + at)
+    columns_of: dict[int, list[Scalar]] = {}
+    for axis, (positions, rows) in enumerate(axes):
+        inner = int(np.prod(sizes[axis + 1 :], dtype=np.int64))
+        outer = int(np.prod(sizes[:axis], dtype=np.int64))
+        for at_, position in enumerate(positions):
+            once = list(itertools.chain.from_iterable(itertools.repeat(r[at_], inner) for r in rows))
+            columns_of[position] = once * outer
+    keys = pa.table(
+        {f"c{i}": pa.array(columns_of[i], _arrow(found, i)) for i in range(len(block.keys))}
+    )
+    return keys, where
+
+
+Axis = tuple[tuple[int, ...], list[tuple[Scalar, ...]]]
+"""Positions of keys that go together, and the rows that they may take."""
+
+
+def _axes(keys: tuple[Key, ...], released: Released) -> list[Axis]:
+    axes: list[Axis] = []
+    supplied: dict[int, list[int]] = {}
+    for position, key in enumerate(keys):
+        match key.domain:
+            case Listed(values=values):
+                axes.append(((position,), [(functions.physical(v, key.expr.scale),) for v in values]))
+            case Supplied(supplier=supplier):
+                supplied.setdefault(supplier, []).append(position)
+            case Discovered():
+                raise Fault()
+    for supplier, positions in supplied.items():
+        table = released.computed[supplier]
+        picked = [table.column(keys[p].domain.column).to_pylist() for p in positions]  # type: ignore[union-attr]
+        axes.append((tuple(positions), sorted(set(zip(*picked)), key=_sortable)))
+    return axes
+
+
+def _keys(exact: pa.Table, block: Block) -> pa.Table:
+    return pa.table({f"c{i}": exact.column(f"k{i}").combine_chunks() for i in range(len(block.keys))})
+
+
+def _arrow(found: pa.Table, i: int) -> pa.DataType:
+    return found.schema.field(i).type
+
+
+def _key_order(exact: pa.Table, keys: tuple[Key, ...]) -> Integers:
+    """Key order, so that the order of arrival tells nothing."""
+    rows = list(zip(*(exact.column(f"k{i}").to_pylist() for i in range(len(keys)))))
+    return np.array(sorted(range(len(rows)), key=lambda r: _sortable(rows[r])), dtype=np.int64)
+
+
+def _sortable(row: tuple[Scalar, ...]) -> tuple[tuple[bool, Any], ...]:
+    return tuple((value is None, value if value is not None else 0) for value in row)

@@ -1,0 +1,222 @@
+"""The test seam (DESIGN section 9): one question from outside, on data of one's own, through the whole path.
+
+    ask(policies, data, sql, *, epsilon, params) -> Seen
+    python -m tests.seam < questions.jsonl          one JSON object a line in, one out
+
+It runs the loader on the data, opens a fresh ledger, asks the guard, and says what was answered, what
+the mechanisms were handed ("noise off" exists only here), what was declared, charged and logged.
+A question is {"policies": folder, "data": {table: file or rows}, "sql": …, "epsilon": …, "params": {…}}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+
+from sandbox_guard import release as releasing
+from sandbox_guard.engines.engine import InProcess
+from sandbox_guard.engines.versions import serving
+from sandbox_guard.errors import Fault, Refused
+from sandbox_guard.guard import Asked, Guard
+from sandbox_guard.ledger.store import LedgerStore
+from sandbox_guard.ledger.wire import Act, Asker, Terms
+from sandbox_guard.policy.files import read_policies
+from sandbox_guard.policy.model import Policies
+from sandbox_guard.policy.terms import compile_terms
+from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.steward.load import load
+from tests.local import LocalFinisher
+
+Data = Mapping[str, Any]
+"""By table: a CSV or Parquet file, or rows as objects."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measure as the mechanism got it, and what the plan declared of it."""
+
+    block: int
+    kind: str
+    exact: tuple[int, ...]
+    keys: tuple[tuple[Any, ...], ...]
+    step: float
+    l0: int
+    linf: int
+    l1: int
+    l2_squared: int
+    discovery: bool = False
+
+
+@dataclass
+class Seen:
+    status: str
+    """'answered', 'refused' or 'fault'."""
+    code: str | None = None
+    message: dict[str, str] | None = None
+    answer: dict[str, Any] | None = None
+    measured: list[Measured] = field(default_factory=list)
+    charged: list[dict[str, Any]] = field(default_factory=list)
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False, default=str)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A loaded city: policies, data and a fresh ledger, before one member's guard."""
+
+    policies: Policies
+    guard: Guard
+    ledger: LedgerStore
+    asker: Asker
+
+    def ask(self, sql: str, *, epsilon: float | None = None, params: Mapping[str, Any] = {}, **more: Any) -> Seen:
+        """One question. `more` are other fields of `Asked`."""
+        before = self.ledger.size
+        seen = Seen("answered")
+        request = Asked(sql, secrets.token_hex(8), dict(params), epsilon=epsilon, **more)
+        with watched(seen.measured):
+            try:
+                seen.answer = self.guard.answer(request)
+            except Refused as refused:
+                seen.status, seen.code, seen.message = "refused", refused.code, refused.message.as_dict()
+            except Fault as fault:
+                seen.status, seen.code, seen.message = "fault", "fault", fault.MESSAGE.as_dict()
+        entries = [json.loads(leaf) for leaf in self.ledger.export()][before:]
+        seen.entries = entries
+        seen.charged = [e for e in entries if e.get("kind") == "charge"]
+        return seen
+
+
+def ask(
+    policies: str | Path, data: Data, sql: str, *, epsilon: float | None = None, params: Mapping[str, Any] = {}
+) -> Seen:
+    """One question over freshly loaded data."""
+    with bench(policies, data) as ready:
+        return ready.ask(sql, epsilon=epsilon, params=params)
+
+
+@contextlib.contextmanager
+def bench(policies: str | Path | Policies, data: Data, budget: int = 10**6) -> Iterator[Bench]:
+    """Load the data and open everything, in a folder that is removed afterwards."""
+    read = policies if isinstance(policies, Policies) else _policies(str(policies))
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        engine = InProcess(loaded(read, data, home))
+        with opened(read, engine, home, budget) as ready:
+            yield ready
+        engine.close()
+
+
+@contextlib.contextmanager
+def opened(policies: Policies, engine: Any, home: Path, budget: int = 10**6) -> Iterator[Bench]:
+    """A guard and a ledger over an open engine. `budget`: rho of every account, so that none runs out."""
+    ledger = LedgerStore(
+        f"sqlite:///{home / 'ledger.sqlite'}", signing_key=home / "ledger.pem", to_epsilon=to_epsilon
+    )
+    terms = compile_terms(policies)
+    for account in terms["accounts"]:
+        account["cap"] = {"rho": budget * 10**9, "delta": 10**15 - 1}
+    ledger.apply(Terms.model_validate(terms), Act(actor="test", reason="seam"))
+    project = next(iter(policies.projects.values()))
+    asker = Asker(member=next(iter(project.members)), project=project.name)
+    yield Bench(policies, Guard(policies, asker, ledger, engine, LocalFinisher()), ledger, asker)
+    ledger.close()
+
+
+def loaded(policies: Policies, data: Data, home: Path) -> dict[str, Path]:
+    """Run the loader; the folder of each dataset's version."""
+    versions = {}
+    for dataset in policies.datasets.values():
+        tables = {t.lower(): data[t] for t in dataset.tables if t in data}
+        if not tables:
+            continue
+        files = {t: _file(home, t, given) for t, given in tables.items()}
+        load(policies, dataset.name, files, home)
+        versions[dataset.name] = serving(dataset, home / "restricted" / dataset.name).folder
+    return versions
+
+
+def _file(home: Path, table: str, given: Any) -> Path:
+    if isinstance(given, (str, Path)):
+        return Path(given)
+    rows: Sequence[Mapping[str, Any]] = given
+    place = home / f"{table}.csv"
+    with place.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        names = list(rows[0]) if rows else []
+        writer.writerow(names)
+        for row in rows:
+            writer.writerow(["" if row[n] is None else row[n] for n in names])
+    return place
+
+
+@lru_cache(maxsize=16)
+def _policies(folder: str) -> Policies:
+    return read_policies(Path(folder))
+
+
+@contextlib.contextmanager
+def watched(found: list[Measured]) -> Iterator[None]:
+    """Note what each mechanism is handed. The product has no such switch: the test puts itself between."""
+    original = releasing.measured_cells
+
+    def noting(block: Any, keys: Any, cells: tuple[Any, ...], units: Any) -> None:
+        names = [f"c{i}" for i in range(len(block.keys))]
+        rows = tuple(zip(*(keys.column(n).to_pylist() for n in names))) if names else ((),)
+        for measure, values in zip(block.measures, cells):
+            s = measure.sensitivity
+            found.append(
+                Measured(
+                    block.index, measure.kind.value, tuple(int(v) for v in values), rows, float(measure.step),
+                    s.l0, s.linf, s.l1, s.l2_squared,
+                )
+            )
+        if units is not None:
+            s = block.discovery
+            found.append(
+                Measured(
+                    block.index, "discovery", tuple(int(v) for v in units), rows, 1.0, s.l0, s.linf, s.l1,
+                    s.l2_squared, True,
+                )
+            )
+        original(block, keys, cells, units)
+
+    releasing.measured_cells = noting
+    try:
+        yield
+    finally:
+        releasing.measured_cells = original
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def main() -> None:
+    for line in sys.stdin:
+        question = json.loads(line)
+        seen = ask(
+            question["policies"],
+            question["data"],
+            question["sql"],
+            epsilon=question.get("epsilon"),
+            params=question.get("params", {}),
+        )
+        print(seen.as_json(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
