@@ -169,3 +169,13 @@ def test_policies_for_a_larger_city_differ_in_row_caps_alone(tmp_path: Path) -> 
         }
         assert dataset.model_copy(update={"tables": back}) == POLICIES.datasets[name]
     assert scaled.datasets["tax"].tables["tax"].max_rows == 9_600_000
+
+
+@pytest.mark.parametrize("name", POLICIES.analyses)
+def test_approved_analyses_are_plain_sql_over_the_city(city: duckdb.DuckDBPyConnection, name: str) -> None:
+    analysis = POLICIES.analyses[name]
+    sql = re.sub(r":(\w+)", r"$\1", analysis.sql)
+    values = {parameter: p.default for parameter, p in analysis.header.parameters.items()}
+    result = city.execute(sql, values)
+    assert [column[0] for column in result.description or ()] == list(analysis.header.columns)
+    assert len(result.fetchall()) >= 4
