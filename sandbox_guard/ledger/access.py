@@ -5,7 +5,9 @@ Decided from the terms that policy apply recorded and from suspensions, never fr
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, tuple_
+from functools import lru_cache
+
+from sqlalchemy import Connection, bindparam, select, tuple_
 
 from sandbox_guard.errors import Refused
 from sandbox_guard.ledger import schema
@@ -60,16 +62,21 @@ def approved(terms: ProjectTerms, question: Question) -> bool:
 
 
 def terms_of(connection: Connection, project: str) -> ProjectTerms | None:
-    text = connection.scalar(select(schema.Project.terms).where(schema.Project.name == project))
-    return ProjectTerms.model_validate_json(text) if text is not None else None
+    text = connection.scalar(_TERMS, {"project": project})
+    return _parsed(text) if text is not None else None
+
+
+@lru_cache(maxsize=256)
+def _parsed(terms: str) -> ProjectTerms:
+    return ProjectTerms.model_validate_json(terms)
+
+
+_TERMS = select(schema.Project.terms).where(schema.Project.name == bindparam("project"))
+_STANDINGS = select(schema.Standing.kind, schema.Standing.name, schema.Standing.state).where(
+    tuple_(schema.Standing.kind, schema.Standing.name).in_(bindparam("subjects", expanding=True))
+)
 
 
 def _standings(connection: Connection, subjects: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    if not subjects:
-        return {}
-    rows = connection.execute(
-        select(schema.Standing.kind, schema.Standing.name, schema.Standing.state).where(
-            tuple_(schema.Standing.kind, schema.Standing.name).in_(subjects)
-        )
-    )
+    rows = connection.execute(_STANDINGS, {"subjects": subjects})
     return {(row.kind, row.name): row.state for row in rows}

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from sandbox_guard.errors import Refused
-from sandbox_guard.ledger.schema import Budget
+from sandbox_guard.ledger.schema import Budget, table
 from sandbox_guard.ledger.verify import account_key, accounts_charged
 from sandbox_guard.ledger.wire import AccountCap, Amount, Asker, Balance, Spend
 
@@ -33,6 +33,19 @@ def account_of(cap: AccountCap) -> str:
     return account_key(cap.level, *(name for name in needed if name), cap.population)
 
 
+_TAKE = (
+    update(table(Budget))
+    .where(
+        Budget.account == bindparam("of"),
+        Budget.spent_rho + bindparam("rho") <= Budget.cap_rho,
+        Budget.spent_delta + bindparam("delta") <= Budget.cap_delta,
+    )
+    .values(
+        spent_rho=Budget.spent_rho + bindparam("rho"), spent_delta=Budget.spent_delta + bindparam("delta")
+    )
+)
+
+
 def take(connection: Connection, asker: Asker, spends: Sequence[Spend]) -> list[dict[str, object]]:
     """Take the cost from every account concerned; returns what each paid, as the entry records it.
 
@@ -42,15 +55,7 @@ def take(connection: Connection, asker: Asker, spends: Sequence[Spend]) -> list[
     due = accounts_charged(asker.member, asker.project, [spend.model_dump() for spend in spends])
     taken: list[dict[str, object]] = []
     for account, (rho, delta) in sorted(due.items()):
-        paid = connection.execute(
-            update(Budget)
-            .where(
-                Budget.account == account,
-                Budget.spent_rho + rho <= Budget.cap_rho,
-                Budget.spent_delta + delta <= Budget.cap_delta,
-            )
-            .values(spent_rho=Budget.spent_rho + rho, spent_delta=Budget.spent_delta + delta)
-        )
+        paid = connection.execute(_TAKE, {"of": account, "rho": rho, "delta": delta})
         if paid.rowcount != 1:
             raise _refusal(connection, account, rho, delta)
         taken.append({"account": account, "rho": rho, "delta": delta})

@@ -10,11 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from sandbox_guard.ledger.schema import Base
-
 
 def open_database(url: str) -> Engine:
-    """A SQLite file (`sqlite:////path`) or PostgreSQL (`postgresql+psycopg://…`), with its tables.
+    """A SQLite file (`sqlite:////path`) or PostgreSQL (`postgresql+psycopg://…`).
 
     Both commit durably: a charge that was acknowledged survives a power cut.
     """
@@ -24,7 +22,6 @@ def open_database(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
     else:
         event.listen(engine, "connect", _durable_postgresql)
-    Base.metadata.create_all(engine)
     return engine
 
 

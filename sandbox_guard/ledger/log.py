@@ -22,13 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
-from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
 
 from sandbox_guard.ledger import schema
 from sandbox_guard.ledger.database import reading, writing
 from sandbox_guard.ledger.verify import (
     EMPTY_ROOT,
-    NO_ENTRY,
     Checkpoint,
     PublicKey,
     Tree,
@@ -131,7 +130,7 @@ class Transaction:
         root = self.tree.root()
         self.last = digest.hex()
         self.connection.execute(
-            insert(schema.Entry),
+            _INSERT_ENTRY,
             {
                 "leaf": leaf.decode("ascii"),
                 "leaf_hash": digest,
@@ -142,14 +141,21 @@ class Transaction:
         )
         if completed:
             self.connection.execute(
-                insert(schema.Node),
+                _INSERT_NODE,
                 [{"level": level, "place": place, "hash": node} for level, place, node in completed],
             )
         if about := datasets_of(entry):
-            self.connection.execute(
-                insert(schema.EntryDataset), [{"dataset": d, "position": position} for d in about]
-            )
+            self.connection.execute(_INSERT_DATASET, [{"dataset": d, "position": position} for d in about])
         return position
+
+
+_INSERT_ENTRY = insert(schema.table(schema.Entry))
+_INSERT_NODE = insert(schema.table(schema.Node))
+_INSERT_DATASET = insert(schema.table(schema.EntryDataset))
+_LOCK_HEAD = select(schema.table(schema.Head)).with_for_update()
+_MOVE_HEAD = update(schema.table(schema.Head)).values(
+    {name: bindparam(name) for name in ("size", "at", "leaf_hash", "peaks", "policy_digest", "restored")}
+)
 
 
 def search_columns(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,9 +187,7 @@ def transaction(engine: Engine, signer: Signer, clock: Clock) -> Iterator[Transa
     """Holds the lock of the log's head from its first statement to its commit, so that the order of the
     entries is the order of the transactions."""
     with writing(engine) as connection:
-        head = connection.execute(select(schema.Head.__table__).with_for_update()).one_or_none()
-        if head is None:
-            head = _first_head(connection)
+        head = connection.execute(_LOCK_HEAD).one()
         peaks = [head.peaks[i : i + 32] for i in range(0, len(head.peaks), 32)]
         tx = Transaction(
             connection,
@@ -197,22 +201,15 @@ def transaction(engine: Engine, signer: Signer, clock: Clock) -> Iterator[Transa
         yield tx
         state = (tx.tree.size, tx.policy_digest, tx.restored)
         if state != (head.size, head.policy_digest, head.restored):
-            connection.execute(
-                update(schema.Head).values(
-                    size=tx.tree.size,
-                    at=tx.now,
-                    leaf_hash=tx.last,
-                    peaks=b"".join(tx.tree.peaks),
-                    policy_digest=tx.policy_digest,
-                    restored=tx.restored,
-                )
-            )
-
-
-def _first_head(connection: Connection) -> Row[Any]:
-    values = {"id": 1, "size": 0, "at": "", "leaf_hash": NO_ENTRY, "peaks": b""}
-    connection.execute(insert(schema.Head), values)
-    return connection.execute(select(schema.Head.__table__).with_for_update()).one()
+            moved = {
+                "size": tx.tree.size,
+                "at": tx.now,
+                "leaf_hash": tx.last,
+                "peaks": b"".join(tx.tree.peaks),
+                "policy_digest": tx.policy_digest,
+                "restored": tx.restored,
+            }
+            connection.execute(_MOVE_HEAD, moved)
 
 
 def stamp(at: dt.datetime) -> str:

@@ -8,14 +8,29 @@ UTC, `2026-11-23T21:54:28Z`, so that both databases store and order them alike.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {int: BigInteger, str: Text, bytes: LargeBinary}
+
+
+def table(model: type[Base]) -> Table:
+    """The plain table, for statements that are built once and run often."""
+    return cast(Table, model.__table__)
 
 
 Key = String(300)

@@ -6,7 +6,6 @@ auditors do. Who may call what is decided by `service`, which has a token for ea
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections.abc import Iterator
@@ -18,11 +17,11 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, up
 from sqlalchemy.exc import SQLAlchemyError
 
 from sandbox_guard.errors import Fault, Refused
-from sandbox_guard.ledger import access, accounts, log, schema
+from sandbox_guard.ledger import access, accounts, log, releases, schema
 from sandbox_guard.ledger.accounts import ToEpsilon
 from sandbox_guard.ledger.database import open_database, reading
 from sandbox_guard.ledger.log import Clock, Signer, Transaction, stamp
-from sandbox_guard.ledger.verify import canonical
+from sandbox_guard.ledger.migrations import migrate
 from sandbox_guard.ledger.wire import (
     Act,
     Asker,
@@ -57,6 +56,7 @@ class LedgerStore:
         self, url: str, *, signing_key: Path, to_epsilon: ToEpsilon, clock: Clock = log.utc_now
     ) -> None:
         self.engine = open_database(url)
+        migrate(self.engine)
         self.signer = Signer.at(signing_key)
         self._to_epsilon = to_epsilon
         self._clock = clock
@@ -69,11 +69,11 @@ class LedgerStore:
     def find(self, asker: Asker, question: Question) -> Release | None:
         with self._reading() as connection:
             access.authorise(connection, asker, question, self._now(connection))
-            if _released(connection, asker, question) is None:
+            if releases.of_question(connection, asker, question) is None:
                 return None
         with self._transaction() as tx:
             access.authorise(tx.connection, asker, question, tx.now)
-            release = _released(tx.connection, asker, question)
+            release = releases.of_question(tx.connection, asker, question)
             if release is not None:
                 _log_reuse(tx, asker, question, release.charge_id, release.release_id)
             return release
@@ -99,14 +99,14 @@ class LedgerStore:
             }
             position = tx.append(EntryKind.CHARGE, asker.member, asker.project, facts)
             tx.connection.execute(
-                insert(schema.Charge),
+                _INSERT_CHARGE,
                 {
                     "charge_id": charge_id,
                     "position": position,
                     "project": asker.project,
                     "member": asker.member,
                     "request_id": request.request_id,
-                    "question": question_key(request.question),
+                    "question": releases.question_key(request.question),
                     "plan_digest": request.plan_digest,
                     "lost": False,
                 },
@@ -117,7 +117,7 @@ class LedgerStore:
         json.loads(body)
         with self._transaction() as tx:
             charge = _own_charge(tx.connection, asker, charge_id)
-            release = _release_of(tx.connection, asker, charge_id)
+            release = releases.of_charge(tx.connection, asker, charge_id)
             if release is not None:
                 return release
             if charge.lost:
@@ -127,11 +127,11 @@ class LedgerStore:
                 "member": asker.member,
                 "charge_id": charge_id,
                 "release_id": release_id,
-                "body_digest": _digest(body),
+                "body_digest": releases.digest_of(body),
             }
             position = tx.append(EntryKind.RELEASE, asker.member, asker.project, facts)
             tx.connection.execute(
-                insert(schema.Release),
+                _INSERT_RELEASE,
                 {
                     "release_id": release_id,
                     "charge_id": charge_id,
@@ -141,7 +141,7 @@ class LedgerStore:
                     "body": body,
                 },
             )
-            release = _release_of(tx.connection, asker, charge_id)
+            release = releases.of_charge(tx.connection, asker, charge_id)
             assert release is not None
             return release
 
@@ -167,15 +167,10 @@ class LedgerStore:
     def history(self, asker: Asker) -> tuple[Release, ...]:
         with self._reading() as connection:
             terms = access.admit(connection, asker, self._now(connection))
-            rows = connection.execute(
-                _releases()
-                .where(schema.Release.project == asker.project)
-                .order_by(schema.Release.position.desc())
-            )
-            releases = (_release(row, asker) for row in rows)
+            found = releases.of_project(connection, asker)
             if access.analyses_only(terms, asker.member):
-                return tuple(r for r in releases if access.approved(terms, r.question))
-            return tuple(releases)
+                return tuple(release for release in found if access.approved(terms, release.question))
+            return found
 
     # -------------------------------------------------------------------------- for the hub
 
@@ -190,7 +185,7 @@ class LedgerStore:
                     "sandbox_id": sandbox.sandbox_id,
                     "member": asker.member,
                     "project": asker.project,
-                    "token_hash": _digest(sandbox.token),
+                    "token_hash": releases.digest_of(sandbox.token),
                     "ended": False,
                 },
             )
@@ -219,7 +214,7 @@ class LedgerStore:
         with self._reading() as connection:
             sandbox = connection.execute(
                 select(schema.Sandbox.member, schema.Sandbox.project).where(
-                    schema.Sandbox.token_hash == _digest(token), schema.Sandbox.ended.is_(False)
+                    schema.Sandbox.token_hash == releases.digest_of(token), schema.Sandbox.ended.is_(False)
                 )
             ).one_or_none()
         if sandbox is None:
@@ -402,13 +397,8 @@ class LedgerStore:
         return tuple(accounts.balance_of(budget, self._to_epsilon) for budget in shown)
 
 
-def question_key(question: Question) -> str:
-    """The same question over the same data has the same key."""
-    return _digest(canonical({"digest": question.digest, "versions": question.versions}).decode())
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+_INSERT_CHARGE = insert(schema.table(schema.Charge))
+_INSERT_RELEASE = insert(schema.table(schema.Release))
 
 
 def _size(connection: Connection) -> int:
@@ -446,48 +436,35 @@ def _who(asker: Asker, terms: ProjectTerms | None) -> dict[str, object]:
 
 def _paid_already(tx: Transaction, asker: Asker, request: ChargeRequest) -> Charge | None:
     """The charge of this request, or that of the same question: its release, or the right to finish it."""
-    table = schema.Charge.__table__
-    key = question_key(request.question)
-    same_request = tx.connection.execute(
-        select(table).where(
-            table.c.project == asker.project,
-            table.c.member == asker.member,
-            table.c.request_id == request.request_id,
-        )
-    ).one_or_none()
-    if same_request is not None:
-        if same_request.question != key:
-            raise Refused("budget.request_reused", request_id=request.request_id)
-        release = _release_of(tx.connection, asker, same_request.charge_id)
-        if release is None and same_request.lost:
-            raise Refused("budget.release_lost")
-        if release is None and same_request.plan_digest != request.plan_digest:
-            raise Refused("budget.request_reused", request_id=request.request_id)
-        return Charge(charge_id=same_request.charge_id, position=same_request.position, release=release)
-    release = _released(tx.connection, asker, request.question)
-    if release is not None:
-        _log_reuse(tx, asker, request.question, release.charge_id, release.release_id)
-        position = tx.connection.scalar(
-            select(table.c.position).where(table.c.charge_id == release.charge_id)
-        )
-        return Charge(charge_id=release.charge_id, position=position or 0, release=release)
-    unfinished = tx.connection.execute(
-        select(table)
-        .outerjoin(schema.Release, schema.Release.charge_id == table.c.charge_id)
-        .where(
-            table.c.project == asker.project,
-            table.c.question == key,
-            table.c.plan_digest == request.plan_digest,
-            table.c.lost.is_(False),
-            schema.Release.release_id.is_(None),
-        )
-        .order_by(table.c.position)
-        .limit(1)
-    ).one_or_none()
-    if unfinished is None:
+    earlier = releases.earlier_charges(tx.connection, asker, request)
+    same_request = [c for c in earlier if (c.member, c.request_id) == (asker.member, request.request_id)]
+    if same_request:
+        charge = same_request[0]
+        _check_same(charge, request)
+        return _charge(tx.connection, asker, charge)
+    of_question = [charge for charge in earlier if charge.released is not None] or [
+        charge for charge in earlier if charge.plan_digest == request.plan_digest and not charge.lost
+    ]
+    if not of_question:
         return None
-    _log_reuse(tx, asker, request.question, unfinished.charge_id, None)
-    return Charge(charge_id=unfinished.charge_id, position=unfinished.position)
+    charge = of_question[0]
+    _log_reuse(tx, asker, request.question, charge.charge_id, charge.released)
+    return _charge(tx.connection, asker, charge)
+
+
+def _check_same(charge: Row[Any], request: ChargeRequest) -> None:
+    """May a retry have this charge? A charge is finished by the plan that it paid for, or not at all."""
+    if charge.question != releases.question_key(request.question):
+        raise Refused("budget.request_reused", request_id=request.request_id)
+    if charge.released is None and charge.lost:
+        raise Refused("budget.release_lost")
+    if charge.released is None and charge.plan_digest != request.plan_digest:
+        raise Refused("budget.request_reused", request_id=request.request_id)
+
+
+def _charge(connection: Connection, asker: Asker, charge: Row[Any]) -> Charge:
+    release = releases.of_charge(connection, asker, charge.charge_id) if charge.released else None
+    return Charge(charge_id=charge.charge_id, position=charge.position, release=release)
 
 
 def _log_reuse(
@@ -512,56 +489,7 @@ def _own_charge(connection: Connection, asker: Asker, charge_id: str) -> Row[Any
     return charge
 
 
-# ---------------------------------------------------------------------------- rows to messages
-
-
-def _releases() -> Select[Any]:
-    """Releases with the leaves of their charge (what was asked) and of their own entry (when)."""
-    paid, shown = schema.Entry.__table__.alias("paid"), schema.Entry.__table__.alias("shown")
-    return (
-        select(
-            schema.Release.__table__,
-            paid.c.leaf.label("charge_leaf"),
-            shown.c.at.label("released_at"),
-        )
-        .join(schema.Charge, schema.Charge.charge_id == schema.Release.charge_id)
-        .join(paid, paid.c.position == schema.Charge.position)
-        .join(shown, shown.c.position == schema.Release.position)
-    )
-
-
-def _released(connection: Connection, asker: Asker, question: Question) -> Release | None:
-    row = connection.execute(
-        _releases()
-        .where(schema.Release.project == asker.project, schema.Release.question == question_key(question))
-        .order_by(schema.Release.position)
-        .limit(1)
-    ).one_or_none()
-    return _release(row, asker) if row is not None else None
-
-
-def _release_of(connection: Connection, asker: Asker, charge_id: str) -> Release | None:
-    row = connection.execute(_releases().where(schema.Release.charge_id == charge_id)).one_or_none()
-    return _release(row, asker) if row is not None else None
-
-
-def _release(row: Row[Any], asker: Asker) -> Release:
-    """As this asker may see it: the text of a query is its author's and the auditors'."""
-    charge = json.loads(row.charge_leaf)
-    facts = charge["facts"]
-    return Release(
-        release_id=row.release_id,
-        charge_id=row.charge_id,
-        position=row.position,
-        question=facts["question"],
-        spends=facts["spends"],
-        sql=facts["sql"] if facts["member"] == asker.member else "",
-        body=row.body,
-        body_digest=_digest(row.body),
-        member=facts["member"],
-        project=row.project,
-        released_at=row.released_at,
-    )
+# ------------------------------------------------------------------------------------- search
 
 
 def _entry(leaf: str) -> Entry:
