@@ -39,8 +39,9 @@ from sandbox_guard.steward.quality import (
 )
 from sandbox_guard.steward.sample import make_sample
 
-Record = Callable[[LoadReport], bool]
-"""Tell the ledger of a new data version; False where it did not answer."""
+Record = Callable[[Mapping[str, str]], bool]
+"""Tell the ledger which version of each dataset there is; False where it did not answer. Telling it again
+changes nothing, so what one load could not tell, the next one does."""
 
 console = Console(highlight=False, markup=False)
 
@@ -118,10 +119,12 @@ def demo(
 ) -> None:
     """生成并载入虚构的城市 · Make the invented city and load what is not loaded yet."""
     read = _read(policies)
-    invented = {
-        n: d for n, d in read.datasets.items() if d.invented and current(Home(home).dataset(n)) is None
-    }
-    if not invented:
+    invented = [n for n, dataset in read.datasets.items() if dataset.invented]
+    for name in invented:
+        if current(Home(home).dataset(name)) and not _sample_file(name, home).exists():
+            _sample(read, name, home)  # the last run was interrupted in between
+    missing = [n for n in invented if current(Home(home).dataset(n)) is None]
+    if not missing:
         console.print("演示数据都已载入 / All demo data is loaded already.")
         return
     home.mkdir(parents=True, exist_ok=True)
@@ -134,8 +137,9 @@ def demo(
                 seed,
                 lambda done, total: bars.update(making, completed=done, total=total),
             )
-        for name, described in invented.items():
-            _load(read, name, {t: made[t.lower()] for t in described.tables}, home, ledger_at(home))
+        for name in missing:
+            files = {table: made[table.lower()] for table in read.datasets[name].tables}
+            _load(read, name, files, home, ledger_at(home))
 
 
 # ------------------------------------------------------------------------------------- its parts
@@ -149,35 +153,45 @@ def _load(policies: Policies, dataset: str, files: Mapping[str, Path], home: Pat
         _explain(refused)
         raise typer.Exit(1) from None
     _show(report)
-    version = current(Home(home).dataset(dataset))
-    assert version is not None
-    make_sample(policies, dataset, home / "samples" / f"{dataset}.duckdb", loaded=version.data)
-    if not record(report):
+    _sample(policies, dataset, home)
+    if not record(_versions(policies, home)):
         console.print(
-            "台账没有应答，本次载入未记入日志；台账启动后重新载入即可。 / "
-            "The ledger does not answer, so this load is not in the log; load again once it runs."
+            "台账没有应答：下一次载入时补记日志。 / The ledger does not answer: the next load will tell it.",
+            soft_wrap=True,
         )
+
+
+def _sample(policies: Policies, dataset: str, home: Path) -> None:
+    version = current(Home(home).dataset(dataset))
+    make_sample(policies, dataset, _sample_file(dataset, home), loaded=version.data if version else None)
+
+
+def _sample_file(dataset: str, home: Path) -> Path:
+    return home / "samples" / f"{dataset}.duckdb"
+
+
+def _versions(policies: Policies, home: Path) -> dict[str, str]:
+    found = {dataset: current(Home(home).dataset(dataset)) for dataset in policies.datasets}
+    return {dataset: version.id for dataset, version in found.items() if version}
 
 
 def ledger_at(home: Path) -> Record:
     """Record loads at the ledger's service, with the stewards' token."""
 
-    def record(report: LoadReport) -> bool:
-        token = home / "keys" / "admin.token"
+    def record(versions: Mapping[str, str]) -> bool:
         port = os.environ.get("SANDBOX_GUARD_LEDGER_PORT", "8201")
         url = os.environ.get("SANDBOX_GUARD_LEDGER_URL", f"http://127.0.0.1:{port}")
-        act = {"actor": getpass.getuser(), "reason": f"sandbox-guard load {report.dataset}"}
+        act = {"actor": getpass.getuser(), "reason": "sandbox-guard load"}
         try:
-            answer = httpx.post(
-                f"{url}/v1/loads",
-                json={"dataset": report.dataset, "version": report.version, "act": act},
-                headers={"Authorization": f"Bearer {token.read_text('ascii').strip()}"},
-                timeout=30.0,
-                trust_env=False,
-            )
-        except (httpx.TransportError, FileNotFoundError):
+            token = (home / "keys" / "admin.token").read_text("ascii").strip()
+            headers = {"Authorization": f"Bearer {token}"}
+            with httpx.Client(base_url=url, headers=headers, timeout=30.0, trust_env=False) as ledger:
+                for dataset, version in versions.items():
+                    body = {"dataset": dataset, "version": version, "act": act}
+                    ledger.post("/v1/loads", json=body).raise_for_status()
+        except (httpx.HTTPError, FileNotFoundError):
             return False
-        return answer.is_success
+        return True
 
     return record
 
