@@ -30,7 +30,8 @@ class Problem:
 
     def line(self, language: str) -> str:
         what, fix = getattr(self.what, language), getattr(self.fix, language)
-        return f"{self.path}:{self.place.line}:{self.place.column}: {what}; {fix}"
+        text = " ".join(f"{what}; {fix}".split())
+        return f"{self.path}:{self.place.line}:{self.place.column}: {text}"
 
 
 class PolicyError(Exception):
@@ -93,26 +94,20 @@ _CoreLoader.add_constructor("tag:yaml.org,2002:float", _decimal)
 def read_document(path: Path, text: str, first_line: int = 1) -> Document:
     """Parse `text`, which starts at `first_line` of the file at `path`."""
     builder = _Builder(path, first_line)
-    loader = _CoreLoader(text)
+    data: Any = {}
     try:
+        loader = _CoreLoader(text)
         node = loader.get_single_node()
         data = builder.build(loader, node, ()) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + first_line, mark.column + 1) if mark else Place(first_line, 1)
-        builder.report(
-            place, Text("不是合法的 YAML", f"not valid YAML: {error.problem or error.context}"), _SYNTAX
-        )
-        data = {}
+        what = Text("不是合法的 YAML", f"not valid YAML: {error.problem or error.context}")
+        builder.report(place, what, _SYNTAX)
     except yaml.reader.ReaderError as error:
-        builder.report(
-            Place(first_line, 1),
-            Text("含有不允许的字符", f"a character that YAML does not allow, at position {error.position}"),
-            _SYNTAX,
-        )
-        data = {}
-    finally:
-        loader.dispose()
+        place = Place(text.count("\n", 0, error.position) + first_line, 1)
+        what = Text("这一行含有不允许的字符", "this line holds a character that YAML does not allow")
+        builder.report(place, what, Text("删去该字符", "remove the character"))
     return Document(path, data, builder.places, builder.problems)
 
 

@@ -240,7 +240,9 @@ def _words(kind: str, loc: Loc, message: str, given: object) -> tuple[Text, Text
             if close
             else Text("删去它", "remove it"),
         )
-    shown = "" if isinstance(given, dict | list) else f" '{given}'"
+    shown = (
+        "" if isinstance(given, dict | list) else f" '{given:.40}'" if isinstance(given, str) else f" {given}"
+    )
     return (
         Text(f"{key} 的值{shown} 不合要求", f"the value{shown} of {key} does not fit"),
         Text(f"见 policies/README.md（{message}）", message[0].lower() + message[1:]),
