@@ -68,7 +68,10 @@ class Estimate(Viewed):
             heads=[say("column"), say("expected_margin"), say("why")],
             rows=[[name, _expected(margin, why), pick(why)] for name, margin, why in self.columns],
             right=frozenset({1}),
-            below=[say("nothing_spent"), *([self.strategy] if self.strategy else [])],
+            below=[
+                say("nothing_spent"),
+                *([say("strategy", strategy=self.strategy)] if self.strategy else []),
+            ],
         )
 
 

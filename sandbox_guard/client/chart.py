@@ -77,7 +77,7 @@ def _choose(answer: Answer, name: str | None, offered: list[Column], role: str) 
         if column.name == name:
             return column
     names = ", ".join(column.name for column in offered) or say("empty")
-    raise InterfaceError(f"{role}={name!r}: {names}")
+    raise InterfaceError(say("no_such_column", name=f"{role}={name!r}", offered=names))
 
 
 def _long(measure: Column, across: Column, series: Column | None) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from sandbox_guard.client.errors import (
 from sandbox_guard.client.result import Result
 from sandbox_guard.client.service import Service, service_at
 from sandbox_guard.client.session import Margin, Session
+from sandbox_guard.client.words import say
 
 __all__ = [
     "BINARY",
@@ -179,7 +180,7 @@ class Connection:
 
     def _check(self) -> None:
         if self._closed:
-            raise InterfaceError("the connection is closed")
+            raise InterfaceError(say("connection_closed"))
 
     def _ask(self, sql: str, params: Mapping[str, Any]) -> Result:
         self._check()
@@ -222,7 +223,7 @@ class Cursor:
         self.result, self._description, self._rows, self._next = None, None, None, 0
         if parameters is not None and not isinstance(parameters, Mapping):
             if len(parameters):
-                raise ProgrammingError("parameters are named: write :name and pass a mapping")
+                raise ProgrammingError(say("parameters_named"))
             parameters = None
         result = self.connection._ask(operation, parameters or {})
         if result.answer is None:
@@ -236,7 +237,7 @@ class Cursor:
     def executemany(self, operation: str, seq_of_parameters: Sequence[Mapping[str, Any]]) -> None:
         """Every operation gives rows, for which PEP 249 leaves this undefined."""
         self._check()
-        raise NotSupportedError("executemany is for writing; the vault is read-only")
+        raise NotSupportedError(say("read_only"))
 
     def fetchone(self) -> Row | None:
         rows = self._fetch(1)
@@ -281,14 +282,14 @@ class Cursor:
     def _fetch(self, n: int) -> list[Row]:
         self._check()
         if self._rows is None:
-            raise ProgrammingError("no result to fetch from: execute a question first")
+            raise ProgrammingError(say("no_result"))
         rows = self._rows[self._next : self._next + max(0, n)]
         self._next += len(rows)
         return rows
 
     def _check(self) -> None:
         if self._closed:
-            raise InterfaceError("the cursor is closed")
+            raise InterfaceError(say("cursor_closed"))
         self.connection._check()
 
 

@@ -36,7 +36,27 @@ class Warning(Exception):
 
 
 class Error(Exception):
-    """Base of all errors."""
+    """Base of all errors. A person reads them: no traceback is shown, and the cell fails all the same."""
+
+    def lines(self) -> list[str]:
+        """At most eight, in the person's language."""
+        return [say("error"), *(str(argument) for argument in self.args)]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    __repr__ = __str__
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of a traceback."""
+        return self.lines()
+
+    def _repr_html_(self) -> str:
+        text = "\n".join(self.lines())
+        return (
+            '<pre style="border-left:4px solid #b3261e;padding:.5em 1em;margin:0;'
+            f'white-space:pre-wrap">{escape(text)}</pre>'
+        )
 
 
 class InterfaceError(Error):
@@ -71,32 +91,7 @@ class NotSupportedError(DatabaseError):
     """Something that this database does not do."""
 
 
-class Shown(DatabaseError):
-    """An error that a person reads: a title, a reason, and what to do next."""
-
-    def lines(self) -> list[str]:
-        """At most eight, in the person's language."""
-        raise NotImplementedError
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
-
-    def _render_traceback_(self) -> list[str]:
-        """What IPython prints in place of a traceback; the cell fails all the same."""
-        return self.lines()
-
-    def _repr_html_(self) -> str:
-        text = "\n".join(self.lines())
-        return (
-            '<pre style="border-left:4px solid #b3261e;padding:.5em 1em;margin:0;'
-            f'white-space:pre-wrap">{escape(text)}</pre>'
-        )
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-class Refused(Shown, ProgrammingError):
+class Refused(ProgrammingError):
     """The question is not answered, nothing was charged or read.
 
     `code`, `line` and `column` (from 1, or None), `instead` (SQL that the guard accepts, or None).
@@ -156,7 +151,7 @@ class Denied(Refused, OperationalError):
     """Refused by the circumstances: budget, access or data, not by how the question is written."""
 
 
-class Notice(Shown, OperationalError):
+class Notice(OperationalError):
     """A failure with one constant text in the words of the client."""
 
     title: str
@@ -168,7 +163,7 @@ class Notice(Shown, OperationalError):
         return [say(self.title), say(self.text), *advice]
 
 
-class Fault(Shown, OperationalError):
+class Fault(OperationalError):
     """Charged, and not answered. The charge stays; asking the same again is free."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:

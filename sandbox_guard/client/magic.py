@@ -17,6 +17,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 
 from sandbox_guard.client import parameters
 from sandbox_guard.client.errors import InterfaceError
+from sandbox_guard.client.words import say
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise InterfaceError(f"%%guard: {message}\n{self.format_usage().strip()}")
+        raise InterfaceError(say("bad_option", message=message), " ".join(self.format_usage().split()))
 
 
 def _margin(text: str) -> float | dict[str, float]:
@@ -36,7 +37,7 @@ def _margin(text: str) -> float | dict[str, float]:
 
 def _name(text: str) -> str:
     if not text.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a name")
+        raise argparse.ArgumentTypeError(say("not_a_name", text=repr(text)))
     return text
 
 
@@ -73,7 +74,7 @@ class GuardMagics(Magics):
         words, sql = _split(line)
         if cell is not None:
             if sql.strip():
-                raise InterfaceError(f"%%guard: {sql.strip()!r} is no option; SQL goes on the lines below")
+                raise InterfaceError(say("sql_on_magic_line", text=repr(sql.strip())))
             sql = cell
         chosen = OPTIONS.parse_args(words)
         if not sql.strip():

@@ -120,7 +120,9 @@ def _measured(answer: Answer, name: str | None) -> Column:
     if len(chosen) == 1:
         return chosen[0]
     offered = ", ".join(column.name for column in measured)
-    raise InterfaceError(f"column={name!r}: name one of {offered}" if offered else "no column carries noise")
+    raise InterfaceError(
+        say("no_such_column", name=f"column={name!r}", offered=offered) if offered else say("nothing_noisy")
+    )
 
 
 def _row(answer: Answer, wanted: Any) -> int:
@@ -138,14 +140,14 @@ def _row(answer: Answer, wanted: Any) -> int:
         conditions = {keys[0].name: wanted} if keys else {}
     columns = {column.name: column for column in answer.columns}
     if not conditions or not set(conditions) <= set(columns):
-        raise InterfaceError(f"{wanted!r} names no row: give a key, {{column: value}} or a row number")
+        raise InterfaceError(say("no_such_row", row=repr(wanted)))
     found = [
         row
         for row in range(answer.rows)
         if all(columns[name].values[row] == value for name, value in conditions.items())
     ]
     if len(found) != 1:
-        raise InterfaceError(f"{wanted!r} names {len(found)} rows, not one")
+        raise InterfaceError(say("not_one_row", row=repr(wanted), n=len(found)))
     return found[0]
 
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from sandbox_guard.client.errors import InterfaceError
+from sandbox_guard.client.words import say
 
 _TOKEN = re.compile(
     r"""
@@ -54,7 +55,7 @@ def _plain(name: str, value: Any) -> Any:
             if math.isnan(value):
                 return None
             if value in (float("inf"), float("-inf")):
-                raise InterfaceError(f"parameter {name!r}: infinity cannot be sent")
+                raise InterfaceError(say("bad_parameter", name=repr(name), type="infinity"))
             return value
         case Decimal():
             return int(value) if value == value.to_integral_value() else float(value)
@@ -62,6 +63,4 @@ def _plain(name: str, value: Any) -> Any:
             return value.date().isoformat() if value.time() == dt.time() else value.isoformat(" ")
         case dt.date():
             return value.isoformat()
-    raise InterfaceError(
-        f"parameter {name!r}: a number, text, boolean, date or None can be sent, not {type(value).__name__}"
-    )
+    raise InterfaceError(say("bad_parameter", name=repr(name), type=type(value).__name__))

@@ -15,6 +15,7 @@ import pandas as pd
 from sandbox_guard.client import noise
 from sandbox_guard.client.answer import Answer, Column
 from sandbox_guard.client.display import MARKS, View, figure, number, percent
+from sandbox_guard.client.errors import InterfaceError
 from sandbox_guard.client.words import pick, say, sentences
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Result(pd.DataFrame):
 
     def _released_answer(self) -> Answer:
         if self.answer is None:
-            raise ValueError(say("sample"))
+            raise InterfaceError(say("sample"))
         return self.answer
 
     # ------------------------------------------------------------------ display

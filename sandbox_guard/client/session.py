@@ -12,10 +12,11 @@ from sandbox_guard.client import parameters, samples
 from sandbox_guard.client.account import Budget, Estimate
 from sandbox_guard.client.answer import Answer
 from sandbox_guard.client.dictionary import Catalogue
-from sandbox_guard.client.errors import InterfaceError, Shown
+from sandbox_guard.client.errors import DatabaseError, InterfaceError
 from sandbox_guard.client.releases import Analyses, History
 from sandbox_guard.client.result import Result
 from sandbox_guard.client.service import Service
+from sandbox_guard.client.words import say
 
 Where = Literal["vault", "sample"]
 Margin = float | Mapping[str, float]
@@ -69,15 +70,15 @@ class Session:
         if on == "sample":
             return Result(samples.ask(sql, ask["parameters"]), None)
         if on != "vault":
-            raise InterfaceError(f"on= is 'vault' or 'sample', not {on!r}")
+            raise InterfaceError(say("bad_on", on=repr(on)))
         return self._result(self.service.ask("/v1/query", ask))
 
-    def try_sql(self, sql: str, **options: Any) -> Result | Shown:
+    def try_sql(self, sql: str, **options: Any) -> Result | DatabaseError:
         """Like `sql`, but a refusal or failure is returned, to be looked at, instead of raised."""
         try:
             return self.sql(sql, **options)
-        except Shown as shown:
-            return shown
+        except DatabaseError as error:
+            return error
 
     def estimate(
         self,
@@ -163,9 +164,9 @@ def _ask(
     prices = {"margin": margin, "share": share, "epsilon": epsilon}
     named = [name for name, value in prices.items() if value is not None]
     if len(named) > 1:
-        raise InterfaceError(f"give one of {', '.join(named)}, not several")
+        raise InterfaceError(say("one_price", names=", ".join(named)))
     if pure and epsilon is None:
-        raise InterfaceError("pure=True needs epsilon=")
+        raise InterfaceError(say("pure_needs_epsilon"))
     asked = {**prices, "pure": pure or None, "rows_per_unit": rows_per_unit}
     return {
         "sql": sql,

@@ -94,7 +94,7 @@ class Vault:
                 half = 1.96 * SIGMA
                 low[str(i)], high[str(i)] = [v - half for v in shown], [v + half for v in shown]
                 column["reliability"] = [
-                    "high" if half < 0.1 * abs(v) else "usable" if half < 0.3 * abs(v) else "caution"
+                    "high" if half <= 0.05 * abs(v) else "usable" if half <= 0.2 * abs(v) else "caution"
                     for v in shown
                 ]
                 exact = shown

@@ -63,7 +63,7 @@ def test_a_select_built_in_python_is_a_question(engine: Engine, vault: Vault) ->
 
 
 def test_nothing_can_be_written(engine: Engine) -> None:
-    with pytest.raises(pd.errors.DatabaseError, match="read-only"):
+    with pytest.raises(pd.errors.DatabaseError, match="只读"):
         pd.DataFrame({"a": [1, 2]}).to_sql("mine", engine)
 
 
