@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SANDBOX_GUARD_HOME ?= $(CURDIR)/var
-export SANDBOX_GUARD_HOME PORT SANDBOX_GUARD_HUB_PORT SANDBOX_GUARD_PROXY_API_PORT SANDBOX_GUARD_LEDGER_PORT SANDBOX_GUARD_PORTAL_PORT
+export SANDBOX_GUARD_HOME PORT FIRMS SANDBOX_GUARD_HUB_PORT SANDBOX_GUARD_PROXY_API_PORT SANDBOX_GUARD_LEDGER_PORT SANDBOX_GUARD_PORTAL_PORT
 
 .DEFAULT_GOAL := help
 .PHONY: help install run stop reset-password test test-long check lock bench clean
@@ -14,7 +14,7 @@ help: ## 列出命令 / list the commands
 install: ## 安装依赖 / install what is needed (run does it too)
 	@$(PYTHON) hub/install.py
 
-run: install ## 启动全部服务 / start everything; PORT=8000
+run: install ## 启动全部服务 / start everything; PORT=8000 FIRMS=50000
 	@exec $(BIN)/python -m hub.launcher run
 
 stop: ## 停止 / stop what run started

@@ -6,7 +6,7 @@ Read by `jupyterhub --config`, which the launcher starts; what the parts do stan
 import sys
 from typing import Any
 
-from hub.access import CUSTOM_SCOPES, PORTAL_USER_SCOPES, QUERY, ROLES
+from hub.access import ANALYSE, CUSTOM_SCOPES, PORTAL_USER_SCOPES, QUERY, ROLES
 from hub.authenticator import AccountAuthenticator
 from hub.deployment import deployment
 from hub.language import Language, language, translator
@@ -60,9 +60,13 @@ c.JupyterHub.allow_named_servers = True
 c.JupyterHub.redirect_to_server = False
 c.JupyterHub.default_url = "/hub/home"
 # User code can read this token, so it opens this very server and queries its vault, and nothing else.
-c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!server", f"{QUERY}!server"]
+c.Spawner.server_token_scopes = [
+    "users:activity!user",
+    "access:servers!server",
+    f"{QUERY}!server",
+    f"{ANALYSE}!server",
+]
 c.Spawner.env_keep = []
-c.Spawner.default_url = "/lab/tree/welcome.ipynb"
 # Several that start at once on few cores are slow, not broken.
 c.Spawner.start_timeout = 120
 c.Spawner.http_timeout = 60

@@ -57,8 +57,7 @@ def run() -> None:
         _prepare_state(settings)
         _ports_are_free(settings)
         policies = _policies(settings)
-        made = Accounts(settings.accounts).ensure(policies.people)
-        raise typer.Exit(asyncio.run(_serve(settings, policies, made)))
+        raise typer.Exit(asyncio.run(_serve(settings, policies)))
 
 
 @app.command()
@@ -192,7 +191,7 @@ def _ports_are_free(settings: Settings) -> None:
 # -------------------------------------------------------------------------------------- services
 
 
-async def _serve(settings: Settings, policies: Policies, made: dict[str, str]) -> int:
+async def _serve(settings: Settings, policies: Policies) -> int:
     """Start, wait for a signal, stop. Returns the exit code."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -211,6 +210,8 @@ async def _serve(settings: Settings, policies: Policies, made: dict[str, str]) -
             _say_why(error)
             return 1
         else:
+            # Not before: a run that ended earlier would have made passwords that nobody was told.
+            made = Accounts(settings.accounts).ensure(policies.people)
             _welcome(settings, policies, made)
             await stopping.wait()
         console.print("正在停止… / Stopping…")
@@ -226,7 +227,8 @@ async def _start(settings: Settings, policies: Policies, supervisor: Supervisor)
         await supervisor.start(needed.ledger)
         await _command(settings, "policy", "apply", quiet=True)
     if _missing_demo(settings, policies):
-        await _command(settings, "demo")
+        firms = os.environ.get("FIRMS")
+        await _command(settings, "demo", *(["--firms", firms] if firms else []))
     with console.status("正在启动… / Starting…"):
         for service in (needed.proxy, needed.hub, needed.portal):
             await supervisor.start(service)

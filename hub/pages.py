@@ -82,6 +82,7 @@ class Card:
     project: Project
     role: Role
     datasets: tuple[Dataset, ...]
+    """Those that hold personal data; reference tables would only lengthen the list."""
     server: str
     state: str
     """stopped, pending or running."""
@@ -100,7 +101,11 @@ class Home(Page):
             Card(
                 project=project,
                 role=project.members[user.name],
-                datasets=tuple(policies.datasets[name] for name in project.datasets),
+                datasets=tuple(
+                    dataset
+                    for name in project.datasets
+                    if (dataset := policies.datasets[name]).population is not None
+                ),
                 server=(server := access.server_name(project.name)),
                 state=_state(user, server),
                 expired=project.agreement.expires < dt.date.today(),

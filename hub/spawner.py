@@ -39,6 +39,9 @@ from sandbox_guard.policy.model import Policies
 
 NOTEBOOK_IMAGE = ROOT / "images" / "notebook"
 
+WELCOME = {"zh": "welcome.ipynb", "en": "welcome.en.ipynb"}
+"""The notebook that opens first, by language."""
+
 _SOCKET_PATH = 100
 """Bytes that the path of a Unix socket may have, with some to spare."""
 
@@ -62,6 +65,15 @@ class Sandbox:
     @property
     def socket(self) -> Path:
         return self.folder / "vault.sock"
+
+
+class Refusal(SpawnException):  # type: ignore[misc]
+    """A start that failed for a cause that the user is told, on whichever page they are by then."""
+
+    @property
+    def jupyterhub_message(self) -> str:
+        """What the hub shows of the last failure when asked again later."""
+        return str(self.message)
 
 
 class Sandboxed:
@@ -151,10 +163,10 @@ class Sandboxed:
         return translator(deployment().language_of(self.user.name))
 
     def place(self) -> access.Place:
-        """The project that this server is. Raises SpawnException for anyone who is not its member."""
+        """The project that this server is. Raises Refusal for anyone who is not its member."""
         found = access.places(deployment().policies(), self.user.name).get(self.name)
         if found is None:
-            raise SpawnException(
+            raise Refusal(
                 self.t(
                     "您不是这个项目的成员，或项目不存在。",
                     "There is no such project, or you are not a member of it.",
@@ -174,6 +186,7 @@ class Sandboxed:
             "USER": sandbox.member,
             "SHELL": "/bin/bash",
             "LANG": "C.UTF-8",
+            "JUPYTERHUB_DEFAULT_URL": f"/lab/tree/{WELCOME[language]}",
             "JUPYTER_CONFIG_PATH": os.pathsep.join([str(etc / "jupyter"), str(etc / language)]),
             "SANDBOX_GUARD_PROJECT": sandbox.project,
             "SANDBOX_GUARD_BACKEND": self.backend,
@@ -188,7 +201,7 @@ class Sandboxed:
 
     def failure(self, zh: str, en: str) -> Exception:
         """A start that failed for a cause that the user may know."""
-        return SpawnException(self.t(zh, en), reason="failed-to-start", status_code=500)  # type: ignore[no-any-return]
+        return Refusal(self.t(zh, en), reason="failed-to-start", status_code=500)
 
     # ------------------------------------------------------------------------------------- the steps
 
@@ -286,17 +299,10 @@ def prepare_home(home: Path, shared: Path) -> None:
 
 
 def dataset_folders(home: Path, policies: Policies, project: str) -> dict[str, str]:
-    """The loaded version of each dataset that the project's agreement grants, and no other."""
-    found = {}
-    for name in policies.projects[project].datasets:
-        versions = [
-            folder
-            for folder in (home / "restricted" / name).glob("[0-9]*")
-            if (folder / "manifest.json").is_file()
-        ]
-        if versions:
-            found[name] = str(max(versions, key=lambda folder: int(folder.name)))
-    return found
+    """The folder, with all its loaded versions, of each dataset that the project's agreement grants, and of
+    no other. One that was never loaded has no folder: the vault then says so when it is asked about."""
+    folders = {name: home / "restricted" / name for name in policies.projects[project].datasets}
+    return {name: str(folder) for name, folder in folders.items() if folder.is_dir()}
 
 
 def write_privately(path: Path, text: str) -> None:

@@ -1,0 +1,162 @@
+"""The product as `make run` starts it: one launcher, a small city, free ports, a state directory of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+FIRMS = 2_000
+"""Enough for every query of the welcome notebook to find its groups."""
+
+VARIABLES = (
+    "PORT",
+    "SANDBOX_GUARD_PROXY_API_PORT",
+    "SANDBOX_GUARD_HUB_PORT",
+    "SANDBOX_GUARD_LEDGER_PORT",
+    "SANDBOX_GUARD_PORTAL_PORT",
+)
+
+
+@dataclass(frozen=True)
+class Product:
+    address: str
+    """Ends without a slash."""
+    home: Path
+    passwords: dict[str, str]
+    """By account, as the first run printed them."""
+    environment: dict[str, str]
+    """With which further commands find this very product."""
+    launcher: subprocess.Popen[str]
+    said: str
+    """What the launcher printed until all was up."""
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`sandbox-guard <words>` on this product's state."""
+        return subprocess.run(
+            [sys.executable, "-m", "sandbox_guard.cli", *words],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def free_ports(number: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def environment_of(home: Path) -> dict[str, str]:
+    ports = dict(zip(VARIABLES, map(str, free_ports(len(VARIABLES))), strict=True))
+    return {
+        **os.environ,
+        **ports,
+        "SANDBOX_GUARD_HOME": str(home),
+        "FIRMS": str(FIRMS),
+        "COLUMNS": "160",
+    }
+
+
+def launch(environment: dict[str, str], patience: float = 240.0) -> Product:
+    """Start the launcher and read what it says until everything is up."""
+    if not (ROOT / "node_modules").is_dir():
+        subprocess.run([sys.executable, "hub/install.py"], cwd=ROOT, check=True)
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "hub.launcher", "run"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert launcher.stdout is not None
+    deadline = time.monotonic() + patience
+    said = ""
+    for line in launcher.stdout:
+        said += line
+        if "make stop" in line:
+            break
+        assert time.monotonic() < deadline, said
+    else:
+        raise AssertionError(f"the launcher ended with {launcher.wait()}:\n{said}")
+    passwords = dict(re.findall(r"^.*\s(\S+)\s+(\w{4}(?:-\w{4}){3})\s*$", said, re.MULTILINE))
+    return Product(
+        address=f"http://127.0.0.1:{environment['PORT']}",
+        home=Path(environment["SANDBOX_GUARD_HOME"]),
+        passwords=passwords,
+        environment=environment,
+        launcher=launcher,
+        said=said,
+    )
+
+
+def stop(product: Product) -> float:
+    """Ctrl-C; how many seconds it took."""
+    started = time.monotonic()
+    product.launcher.send_signal(signal.SIGINT)
+    product.launcher.communicate(timeout=30)
+    return time.monotonic() - started
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    home = tmp_path_factory.mktemp("var")
+    running = launch(environment_of(home))
+    yield running
+    stop(running)
+    shutil.rmtree(home / "restricted", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        message = f"{CHROMIUM} is not installed"
+        if "chromium" in os.environ.get("SANDBOX_GUARD_REQUIRE", "").split(","):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox does not run as root; what it opens here is ours.
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+SignIn = Callable[[str], Page]
+
+
+@pytest.fixture
+def sign_in(product: Product, browser: Browser) -> Iterator[SignIn]:
+    """`sign_in(name)`: a page of a fresh browser session, at this person's projects."""
+    with ExitStack() as stack:
+
+        def signed_in(name: str) -> Page:
+            context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="zh-CN")
+            stack.callback(context.close)
+            page = context.new_page()
+            page.goto(product.address)
+            page.fill("#username_input", name)
+            page.fill("#password_input", product.passwords[name])
+            page.click("#login_submit")
+            page.wait_for_url("**/hub/home")
+            return page
+
+        yield signed_in
