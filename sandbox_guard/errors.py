@@ -103,6 +103,7 @@ class Refused(GuardError):
             "line": self.place.line if self.place else None,
             "column": self.place.column if self.place else None,
             "instead": self.instead,
+            "field": self.facts.get("parameter"),
         }
 
     @classmethod

@@ -15,7 +15,7 @@ import logging
 from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Mapping, Protocol
+from typing import Any, Callable, Mapping, Protocol
 
 import pyarrow as pa
 
@@ -88,7 +88,10 @@ class Guard:
         engine: Engine,
         finisher: Finish,
         timeout: float = 30.0,
+        *,
+        unavailable: Callable[[str], Refused | None] = lambda _: None,
     ) -> None:
+        """`unavailable` says why a granted dataset has no version in force."""
         self.policies = policies
         self.project = policies.projects[asker.project]
         self.catalogue = Catalogue.of(policies, self.project)
@@ -97,6 +100,7 @@ class Guard:
         self.engine = engine
         self.finisher = finisher
         self.timeout = timeout
+        self.unavailable = unavailable
 
     # ------------------------------------------------------------------------------ the path
 
@@ -301,6 +305,9 @@ class Guard:
     def _question(self, asked: Asked, planned: Plan, ask: Ask) -> Question:
         names = sorted(self._tables_read(planned))
         versions = self.engine.versions()
+        for name in names:
+            if name not in versions:
+                raise self.unavailable(name) or Refused("data.missing", dataset=name)
         digest_ = hashlib.sha256(
             json.dumps([digest(planned), repr(ask), asked.rows_per_unit, self.policies.digest]).encode()
         ).hexdigest()

@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def bench(policies: str | Path | Policies, data: Data, budget: int = 10**6) -> I
 def opened(policies: Policies, engine: Any, home: Path, budget: int = 10**6) -> Iterator[Bench]:
     """A guard and a ledger over an open engine. `budget`: rho of every account, so that none runs out."""
     ledger = LedgerStore(
-        f"sqlite:///{home / 'ledger.sqlite'}", signing_key=home / "ledger.pem", to_epsilon=to_epsilon
+        f"sqlite:///{home / 'ledger.sqlite'}", signing_key=home / "ledger.pem", to_epsilon=partial(to_epsilon, at_delta=1e-6)
     )
     terms = compile_terms(policies)
     for account in terms["accounts"]:
