@@ -46,7 +46,19 @@ AGGREGATES = frozenset(
 """Every aggregate there is."""
 
 WINDOWS = frozenset(
-    "row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value".split()
+    [
+        "row_number",
+        "rank",
+        "dense_rank",
+        "percent_rank",
+        "cume_dist",
+        "ntile",
+        "lag",
+        "lead",
+        "first_value",
+        "last_value",
+        "nth_value",
+    ]
 )
 
 _TWO = frozenset({"covar_pop", "covar_samp", "corr", *(n for n in _PAIRS.split() if n.startswith("regr_"))})
@@ -79,15 +91,11 @@ def aggregate(
     try:
         allowed = UNIT_AGGREGATES if per_unit else AGGREGATES
         if function not in allowed:
-            raise Refused(
-                "sql.aggregate_unknown", function=function, functions=", ".join(sorted(allowed))
-            )
+            raise Refused("sql.aggregate_unknown", function=function, functions=", ".join(sorted(allowed)))
         typed = _typed(function, tuple(args), distinct, where, order, rows_per_group, per_unit)
-        return Aggregate(
-            typed.function, typed.args, typed.domain, typed.scale, distinct, typed.where, order
-        )
+        return Aggregate(typed.function, typed.args, typed.domain, typed.scale, distinct, typed.where, order)
     except Refused as refused:
-        raise refused.at(place)
+        raise refused.at(place) from None
 
 
 def _typed(
@@ -299,7 +307,7 @@ def window(
             typed.function, typed.args, partition, order, typed.domain, typed.scale, words, typed.where
         )
     except Refused as refused:
-        raise refused.at(place)
+        raise refused.at(place) from None
 
 
 def _frame(frame: tuple[str, str, str]) -> tuple[str, str, str]:
@@ -313,9 +321,13 @@ def _frame(frame: tuple[str, str, str]) -> tuple[str, str, str]:
         )
         counted = len(words) == 2 and words[0].isdecimal() and words[0].isascii()
         if not known and not (counted and words[1] in ("preceding", "following") and len(words[0]) < 10):
-            raise Refused("sql.literal", function="OVER", signature="ROWS BETWEEN 3 PRECEDING AND CURRENT ROW")
+            raise Refused(
+                "sql.literal", function="OVER", signature="ROWS BETWEEN 3 PRECEDING AND CURRENT ROW"
+            )
         if counted and kind != "rows":
-            raise Refused("sql.literal", function="OVER", signature="ROWS BETWEEN 3 PRECEDING AND CURRENT ROW")
+            raise Refused(
+                "sql.literal", function="OVER", signature="ROWS BETWEEN 3 PRECEDING AND CURRENT ROW"
+            )
     if kind not in ("rows", "range"):
         raise Refused("sql.literal", function="OVER", signature="ROWS BETWEEN 3 PRECEDING AND CURRENT ROW")
     return kind, ends[0], ends[1]

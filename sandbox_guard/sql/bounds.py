@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, TypeAlias
 
 from sandbox_guard.sql.relation import Domain, Scalar, Type
 
@@ -42,7 +43,7 @@ LAST_DAY = (dt.date.max - EPOCH).days
 
 WIDEN = Fraction(1, 10**9)
 
-Bound = Fraction | float
+Bound: TypeAlias = Fraction | float
 """An exact number, or one of the two infinities."""
 
 
@@ -89,7 +90,7 @@ class Interval:
         return self + -other
 
     def __mul__(self, other: Interval) -> Interval:
-        ends = [_times(a, b) for a in (self.lo, self.hi) for b in (other.lo, other.hi)]
+        ends: list[Bound] = [_times(a, b) for a in (self.lo, self.hi) for b in (other.lo, other.hi)]
         return Interval(min(ends), max(ends))
 
     def divided(self, other: Interval) -> Interval:
@@ -97,8 +98,8 @@ class Interval:
         return self * Interval(_inverse(other.hi), _inverse(other.lo))
 
     def __abs__(self) -> Interval:
-        least = Fraction(0) if self.contains(0) else min(abs(self.lo), abs(self.hi))
-        return Interval(least, max(abs(self.lo), abs(self.hi)))
+        lo, hi = _size(self.lo), _size(self.hi)
+        return Interval(Fraction(0) if self.contains(0) else min(lo, hi), max(lo, hi))
 
     def __or__(self, other: Interval) -> Interval:
         return Interval(min(self.lo, other.lo), max(self.hi, other.hi))
@@ -110,10 +111,15 @@ class Interval:
 
     def rounded(self) -> Interval:
         """Of the nearest doubles; unbounded from `MOST_DOUBLE` on."""
-        return Interval(_rounded(self.lo), _rounded(self.hi))
+        lo, hi = _rounded(self.lo), _rounded(self.hi)
+        most = Fraction(MOST_DOUBLE)
+        return Interval(most if lo == math.inf else lo, -most if hi == -math.inf else hi)
 
     def widened(self) -> Interval:
-        return Interval(self.lo - abs(self.lo) * WIDEN - WIDEN, self.hi + abs(self.hi) * WIDEN + WIDEN)
+        return Interval(
+            self.lo - _size(self.lo) * WIDEN - WIDEN,
+            self.hi + _size(self.hi) * WIDEN + WIDEN,
+        )
 
     def monotone(self, function: Callable[[float], float]) -> Interval:
         """The image under a never-decreasing function of doubles, which gives what the engine gives."""
@@ -124,10 +130,14 @@ class Interval:
                 return end
             try:
                 return _rounded(function(float(end)))
-            except (OverflowError, ValueError):
-                return -math.inf if end == self.lo else math.inf
+            except OverflowError:
+                return math.inf
 
-        return Interval(at(ends.lo), at(ends.hi))
+        return Interval(at(ends.lo), at(ends.hi)).rounded()
+
+
+def _size(end: Bound) -> Bound:
+    return end if end >= 0 else -end
 
 
 def _times(a: Bound, b: Bound) -> Bound:
@@ -139,7 +149,7 @@ def _inverse(a: Bound) -> Bound:
 
 
 def _rounded(end: Bound) -> Bound:
-    if abs(end) >= MOST_DOUBLE:
+    if _size(end) >= MOST_DOUBLE:
         return math.copysign(math.inf, end)
     return Fraction(float(end))
 
@@ -199,25 +209,25 @@ def listed(domain: Domain, most: int = LISTED) -> tuple[Scalar, ...] | None:
     return tuple(float(n) for n in numbers)
 
 
-def exact(value: int | float) -> Fraction:
+def exact(value: float) -> Fraction:
     """The decimal number that was meant: 0.1 is one tenth."""
     return Fraction(value) if isinstance(value, int) else Fraction(repr(value))
 
 
 def of_values(type: Type, values: Iterable[Scalar], *, nullable: bool) -> Domain:
     """The domain of these values and, where nullable, NULL. Integers without gaps are kept as a range."""
-    ordered = sorted({v for v in values if v is not None})  # type: ignore[type-var]
+    known: list[Any] = [v for v in set(values) if v is not None]
+    ordered = sorted(known)
     lo = hi = step = None
     if ordered and type in (Type.INTEGER, Type.REAL):
-        numbers = [exact(v) for v in ordered]  # type: ignore[arg-type]
+        numbers = [exact(v) for v in ordered]
         lo, hi = numbers[0], numbers[-1]
         step = common_step(abs(n) for n in numbers if n) or Fraction(1)
     elif ordered and type is Type.DATE:
-        lo, hi = Fraction(day(ordered[0])), Fraction(day(ordered[-1]))  # type: ignore[arg-type]
+        lo, hi = Fraction(day(ordered[0])), Fraction(day(ordered[-1]))
     kept: tuple[Scalar, ...] | None = tuple(ordered)
     if type is Type.INTEGER and lo is not None and hi is not None and step is not None:
-        if hi - lo == step * (len(ordered) - 1):
-            kept = None
+        kept = None if hi - lo == step * (len(ordered) - 1) else kept
     length = max((len(v) for v in ordered if isinstance(v, str)), default=0) if type is Type.STRING else None
     return Domain(type, lo, hi, step, kept, nullable, length)
 

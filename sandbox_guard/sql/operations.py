@@ -79,7 +79,8 @@ def double(value: float) -> str:
 
 
 def _call(name: str, count: int = 1) -> str:
-    return f"system.main.{name}({', '.join('{%d}' % i for i in range(count))})"
+    marks = ", ".join(f"{{{i}}}" for i in range(count))
+    return f"system.main.{name}({marks})"
 
 
 def _infix(symbol: str) -> str:
@@ -174,7 +175,7 @@ def half_away(value: float) -> float:
     return math.copysign(float(whole), value)
 
 
-def _round_digits(value: float, digits: int) -> float:
+def round_digits(value: float, digits: int) -> float:
     if digits >= 0:
         rounded = half_away(value * 10.0**digits) / 10.0**digits
     else:
@@ -184,7 +185,7 @@ def _round_digits(value: float, digits: int) -> float:
 
 def _round_integer(value: int, digits: int) -> int:
     """To a multiple of 10^-digits, digits below 0, half away from zero."""
-    step = 10**-digits
+    step = int(10**-digits)
     return (abs(value) + step // 2) // step * step * (1 if value >= 0 else -1)
 
 
@@ -351,8 +352,10 @@ def _parsed_date(text: str) -> dt.date | None:
 
 def _parsed_boolean(text: str) -> bool | None:
     word = text.lower()
-    return True if word in ("true", "t", "1", "yes", "y") else (
-        False if word in ("false", "f", "0", "no", "n") else None
+    return (
+        True
+        if word in ("true", "t", "1", "yes", "y")
+        else (False if word in ("false", "f", "0", "no", "n") else None)
     )
 
 
@@ -362,7 +365,7 @@ def _half_even_bigint(value: float) -> int | None:
 
 
 def _clamped(value: Value, lo: Value, hi: Value) -> Value:
-    return lo if value < lo else hi if value > hi else value
+    return lo if value < lo else min(value, hi)
 
 
 def _concat(*args: str | None) -> str:
@@ -379,12 +382,8 @@ def _wide(symbol: str) -> str:
 
 OPERATIONS: dict[str, Operation] = {
     # forms
-    "double": Operation(
-        _print_double, lambda v, scales: decoded(v, scales[0]), scaled=True
-    ),
-    "rescale": Operation(
-        _print_rescale, lambda v, scales: v * _ratio(scales[0], scales[1]), scaled=True
-    ),
+    "double": Operation(_print_double, lambda v, scales: decoded(v, scales[0]), scaled=True),
+    "rescale": Operation(_print_rescale, lambda v, scales: v * _ratio(scales[0], scales[1]), scaled=True),
     "count_of": Operation(
         lambda node, a: f"TRY_CAST(system.main.round(({a[0]} * {double(_inverse(node))})) AS BIGINT)",
         lambda v, scales: _counted(v, scales[1]),
@@ -408,13 +407,15 @@ OPERATIONS: dict[str, Operation] = {
     "+wide": Operation(_wide("+"), _bigint(lambda a, b: a + b)),
     "-wide": Operation(_wide("-"), _bigint(lambda a, b: a - b)),
     "*wide": Operation(_wide("*"), _bigint(lambda a, b: a * b)),
+    "//wide": Operation(_wide("//"), _bigint(_floor_divide)),
+    "%wide": Operation(_wide("%"), _bigint(lambda a, b: a - b * _floor_divide(a, b))),
     "abs": Operation(_call("abs"), abs),
     "sign": Operation("CAST(system.main.sign({0}) AS BIGINT)", lambda a: (a > 0) - (a < 0)),
     "floor": Operation(_call("floor"), lambda a: float(math.floor(a))),
     "ceil": Operation(_call("ceil"), lambda a: float(math.ceil(a))),
     "trunc": Operation(_call("trunc"), lambda a: float(math.trunc(a))),
     "round": Operation(_call("round"), half_away),
-    "round_digits": Operation("system.main.round({0}, CAST({1} AS INTEGER))", _round_digits),
+    "round_digits": Operation("system.main.round({0}, CAST({1} AS INTEGER))", round_digits),
     "round_integer": Operation("system.main.round({0}, CAST({1} AS INTEGER))", _round_integer),
     "sqrt": Operation(_call("sqrt"), math.sqrt),
     "exp": Operation(_call("exp"), _ieee(math.exp), exact=False),
@@ -423,7 +424,9 @@ OPERATIONS: dict[str, Operation] = {
     "log2": Operation(_call("log2"), math.log2, exact=False),
     "power": Operation(_call("pow", 2), _ieee(math.pow), exact=False),
     "clamp": Operation(
-        lambda node, a: once(a[0], f"CASE WHEN v < {a[1]} THEN {a[1]} WHEN v > {a[2]} THEN {a[2]} ELSE v END"),
+        lambda node, a: once(
+            a[0], f"CASE WHEN v < {a[1]} THEN {a[1]} WHEN v > {a[2]} THEN {a[2]} ELSE v END"
+        ),
         _clamped,
     ),
     "clamp_filled": Operation("system.main.greatest({1}, system.main.least({2}, {0}))", _clamped),
@@ -481,9 +484,7 @@ OPERATIONS: dict[str, Operation] = {
     "substring": Operation(_call("substring", 3), _substring),
     "right": Operation(_call("right", 2), lambda a, n: a[-n:] if n else ""),
     "||": Operation(_infix("||"), lambda a, b: a + b),
-    "concat": Operation(
-        lambda node, a: f"system.main.concat({', '.join(a)})", _concat, strict=False
-    ),
+    "concat": Operation(lambda node, a: f"system.main.concat({', '.join(a)})", _concat, strict=False),
     "replace": Operation(_call("replace", 3), lambda a, b, c: a.replace(b, c)),
     "like": Operation(_infix("LIKE"), _like),
     "ilike": Operation(_infix("ILIKE"), lambda a, b: _like(lower(a), lower(b))),
@@ -497,14 +498,10 @@ OPERATIONS: dict[str, Operation] = {
     "last_day": Operation(_call("last_day"), lambda d: d.replace(day=_days_in(d.year, d.month))),
     "strftime": Operation(_call("strftime", 2), _strftime),
     **{
-        f"trunc_{u}": Operation(
-            f"CAST(system.main.date_trunc('{u}', {{0}}) AS DATE)", _truncated(u)
-        )
+        f"trunc_{u}": Operation(f"CAST(system.main.date_trunc('{u}', {{0}}) AS DATE)", _truncated(u))
         for u in (*_UNITS, "decade")
     },
-    **{
-        f"diff_{u}": Operation(f"system.main.date_diff('{u}', {{0}}, {{1}})", _date_diff(u)) for u in _UNITS
-    },
+    **{f"diff_{u}": Operation(f"system.main.date_diff('{u}', {{0}}, {{1}})", _date_diff(u)) for u in _UNITS},
     "days": Operation("({0} - DATE '1970-01-01')", bounds.day),
     "date_of_days": Operation(
         lambda node, a: once(
@@ -526,7 +523,8 @@ OPERATIONS: dict[str, Operation] = {
     "integer_of_boolean": Operation("CAST({0} AS BIGINT)", int),
     "integer_of_fixed": Operation(
         lambda node, a: once(
-            a[0], f"(2 * v + CASE WHEN v < 0 THEN {-_parts(node)} ELSE {_parts(node)} END) // {2 * _parts(node)}"
+            a[0],
+            f"(2 * v + CASE WHEN v < 0 THEN {-_parts(node)} ELSE {_parts(node)} END) // {2 * _parts(node)}",
         ),
         lambda v, scales: _round_fixed(v, scales[0]),
         scaled=True,

@@ -408,7 +408,9 @@ class _Printer:
                 return f"(CASE {whens}{otherwise} END)"
             case InValues():
                 values = ", ".join(self.expr(v) for v in expr.values)
-                return f"({self.expr(expr.operand, enum=True)} {'NOT IN' if expr.negated else 'IN'} ({values}))"
+                return (
+                    f"({self.expr(expr.operand, enum=True)} {'NOT IN' if expr.negated else 'IN'} ({values}))"
+                )
             case ExistsIn():
                 select = self.select(expr.relation)
                 return f"({'NOT ' if expr.negated else ''}EXISTS ({select.text()}))"
@@ -444,7 +446,9 @@ def _enum_against_constants(args: Sequence[Expr]) -> bool:
     return len(enums) == 1 and all(isinstance(a, Constant) for a in args if a is not enums[0])
 
 
-_WORDS = re.compile(r"rows|range|unbounded (preceding|following)|current row|[0-9]{1,9} (preceding|following)")
+_WORDS = re.compile(
+    r"rows|range|unbounded (preceding|following)|current row|[0-9]{1,9} (preceding|following)"
+)
 
 
 def _word(text: str) -> str:
@@ -468,13 +472,48 @@ class _Modifiers:
 
 
 _AGGREGATE_NAMES = frozenset(
-    "min max bool_and bool_or var_pop var_samp stddev_pop stddev_samp covar_pop covar_samp corr regr_slope"
-    " regr_intercept regr_r2 regr_avgx regr_avgy quantile_cont quantile_disc any_value first last arg_max"
-    " arg_min string_agg product mode row_number rank dense_rank percent_rank cume_dist ntile lag lead"
-    " first_value last_value nth_value".split()
+    [
+        "min",
+        "max",
+        "bool_and",
+        "bool_or",
+        "var_pop",
+        "var_samp",
+        "stddev_pop",
+        "stddev_samp",
+        "covar_pop",
+        "covar_samp",
+        "corr",
+        "regr_slope",
+        "regr_intercept",
+        "regr_r2",
+        "regr_avgx",
+        "regr_avgy",
+        "quantile_cont",
+        "quantile_disc",
+        "any_value",
+        "first",
+        "last",
+        "arg_max",
+        "arg_min",
+        "string_agg",
+        "product",
+        "mode",
+        "row_number",
+        "rank",
+        "dense_rank",
+        "percent_rank",
+        "cume_dist",
+        "ntile",
+        "lag",
+        "lead",
+        "first_value",
+        "last_value",
+        "nth_value",
+    ]
 )
-_INTEGERS = frozenset("row_number rank dense_rank ntile".split())
-_MAY_BE_INFINITE = frozenset("sum_double avg_double product".split())
+_INTEGERS = frozenset(["row_number", "rank", "dense_rank", "ntile"])
+_MAY_BE_INFINITE = frozenset(["sum_double", "avg_double", "product"])
 
 
 def _print_aggregate(function: str, exprs: Sequence[Expr], args: list[str], m: _Modifiers) -> str:
@@ -513,7 +552,11 @@ def _print_moment(function: str, exprs: Sequence[Expr], args: list[str], m: _Mod
     """From n, Σx, Σy, Σxx, Σxy, Σyy in HUGEINT, so that no order of rows shows."""
     wide = [f"CAST({a} AS HUGEINT)" for a in args]
     if len(wide) == 1:
-        n, sx, sxx = m.call("count", args[0]), m.call("sum", args[0]), m.call("sum", f"({wide[0]} * {wide[0]})")
+        n, sx, sxx = (
+            m.call("count", args[0]),
+            m.call("sum", args[0]),
+            m.call("sum", f"({wide[0]} * {wide[0]})"),
+        )
         scale = float(unit(exprs[0]) or 1)
         numerator = f"CAST(((CAST({n} AS HUGEINT) * {sxx}) - ({sx} * {sx})) AS DOUBLE)"
         less = " - 1e0" if function.endswith("samp") else ""
@@ -613,9 +656,7 @@ def print_relation(
     printer = _Printer(sources or Literals(), _used([node]) | {c.id for c in shown})
     select = printer.select(node)
     if [c.id for c, _ in select.columns] != [c.id for c in shown] or any(c.enum for c in shown):
-        select = _Select(
-            printer.derived(select), [(replace(c, enum=False), printer.expr(c)) for c in shown]
-        )
+        select = _Select(printer.derived(select), [(replace(c, enum=False), printer.expr(c)) for c in shown])
     return select.text()
 
 
@@ -634,9 +675,7 @@ def print_block(block: Block, sources: Sources | None = None) -> str:
     items = [f"{printer.expr(k)} AS k{i}" for i, k in enumerate(keys)]
     if block.discovery is not None:
         items.append(f"{distinct_units} AS u")
-    items += [
-        f"{_measure(m, printer, distinct_units)} AS m{i}" for i, m in enumerate(block.measures)
-    ]
+    items += [f"{_measure(m, printer, distinct_units)} AS m{i}" for i, m in enumerate(block.measures)]
     parts = [f"SELECT {', '.join(items)} FROM {select.source}"]
     if select.where:
         parts.append("WHERE " + " AND ".join(select.where))

@@ -23,11 +23,21 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 from sandbox_guard.errors import Place, Refused
 from sandbox_guard.sql import bounds
 from sandbox_guard.sql.bounds import Interval
-from sandbox_guard.sql.operations import FORMATS, OPERATIONS, Value, decoded, parts, unit
+from sandbox_guard.sql.operations import (
+    FORMATS,
+    OPERATIONS,
+    Value,
+    decoded,
+    half_away,
+    parts,
+    round_digits,
+    unit,
+)
 from sandbox_guard.sql.relation import Apply, CaseOf, Constant, Domain, Expr, InValues, Scalar, Type
 from sandbox_guard.sql.syntax import TypeName
 
@@ -39,11 +49,13 @@ LONGEST = 4096
 
 NUMBERS = (Type.INTEGER, Type.REAL)
 
+_BIGINT = Interval(Fraction(-bounds.LAST_BIGINT - 1), Fraction(bounds.LAST_BIGINT))
+
 
 # ---------------------------------------------------------------------------------- constants
 
 
-def constant(value: bool | int | Decimal | float | str | dt.date | Fraction | None) -> Constant:
+def constant(value: bool | Decimal | float | str | dt.date | Fraction | None) -> Constant:
     """A typed literal. A decimal is fixed-point of its last digit; so is a float of few digits."""
     if value is None:
         return Constant(None, Domain(Type.NULL, values=(), nullable=True))
@@ -70,7 +82,7 @@ def _point(type: Type, at: Fraction, values: tuple[Scalar, ...] | None = None) -
     return Domain(type, at, at, abs(at) or Fraction(1), values, nullable=False)
 
 
-def _real(value: int | Decimal | float | Fraction) -> Constant:
+def _real(value: Decimal | float | Fraction) -> Constant:
     try:
         at = Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
         nearest = float(at)
@@ -126,7 +138,11 @@ def as_fixed(expr: Expr, scale: Fraction) -> Expr | None:
     if _is_null(expr):
         return Constant(None, Domain(Type.REAL, values=(), nullable=True), scale)
     source = unit(expr)
-    if source is None or (source / scale).denominator != 1 or not _count(expr, scale).within(bounds.MOST_INTEGER):
+    if (
+        source is None
+        or (source / scale).denominator != 1
+        or not _count(expr, scale).within(bounds.MOST_INTEGER)
+    ):
         return expr if source == scale else None
     if source == scale:
         return expr
@@ -145,7 +161,10 @@ def as_double(expr: Expr) -> Expr:
     domain = expr.domain
     count = _count(expr, source)
     ends = Interval(
-        *(end if isinstance(end, float) else Fraction(decoded(int(end), source)) for end in (count.lo, count.hi))
+        *(
+            end if isinstance(end, float) else Fraction(decoded(int(end), source))
+            for end in (count.lo, count.hi)
+        )
     )
     exact = count.within(Fraction(bounds.EXACT_DOUBLE, source.numerator))
     return Apply(
@@ -263,8 +282,9 @@ def _outcomes(node: Apply) -> tuple[Scalar, ...] | None:
         return None
     if len(found) > bounds.LISTED:
         return None
-    values = {logical(v, node.scale) for v in found}
-    return (*sorted(v for v in values if v is not None), *([None] if None in values else []))  # type: ignore[type-var]
+    shown = {logical(v, node.scale) for v in found}
+    known: list[Any] = [v for v in shown if v is not None]
+    return (*sorted(known), *([None] if None in shown else []))
 
 
 def _listable(expr: Expr) -> bool:
@@ -348,11 +368,11 @@ def _arithmetic(
     integers = a.domain.type is Type.INTEGER and b.domain.type is Type.INTEGER
     reach = operate(*ends)
     step = _step_of(symbol, a, b)
-    scales = _form(a), _form(b)
-    if scales[0] is not None and scales[1] is not None:
-        common = bounds.gcd(*scales)
-        scale = scales[0] * scales[1] if symbol == "*" else common
-        inner = scales if symbol == "*" else (common, common)
+    own, other = _form(a), _form(b)
+    if own is not None and other is not None:
+        common = bounds.gcd(own, other)
+        scale = own * other if symbol == "*" else common
+        inner = (own, other) if symbol == "*" else (common, common)
         fixed = as_fixed(a, inner[0]), as_fixed(b, inner[1])
         fits = (reach * Interval(1 / scale, 1 / scale)).within(bounds.MOST_INTEGER)
         if fixed[0] is not None and fixed[1] is not None and fits and scale.denominator <= 10**15:
@@ -365,10 +385,7 @@ def _arithmetic(
                 scale=None if integers else scale,
             )
     if integers:
-        last = Fraction(bounds.LAST_BIGINT)
-        return _build(
-            symbol + "wide", (a, b), Type.INTEGER, reach & Interval(-last - 1, last), step=step, may_fail=True
-        )
+        return _build(symbol + "wide", (a, b), Type.INTEGER, reach & _BIGINT, step=step, may_fail=True)
     doubles = as_double(a), as_double(b)
     exact = all(bounds.exact_in_double(d.domain) for d in doubles)
     rounded = operate(Interval.of(doubles[0].domain).rounded(), Interval.of(doubles[1].domain).rounded())
@@ -431,9 +448,9 @@ def _quotient(a: Expr, b: Expr) -> Expr:
     else:
         reach = Interval()
     step = None
-    if isinstance(y, Constant) and bounds.exact_in_double(x.domain) and x.domain.step and y.domain.lo:
-        if Fraction(float(y.domain.lo)) == y.domain.lo:
-            step = x.domain.step / abs(y.domain.lo)
+    by = y.domain.lo if isinstance(y, Constant) else None
+    if by and Fraction(float(by)) == by and bounds.exact_in_double(x.domain) and x.domain.step:
+        step = x.domain.step / abs(by)
     return _double("/", (x, y), reach, step=step)
 
 
@@ -450,13 +467,9 @@ def _integer_quotient(a: Expr, b: Expr) -> Expr:
     limit = Interval(-end, end)
     if reach.lo >= 0 and Interval.of(b.domain).lo >= 0:
         limit = Interval(Fraction(0), end)
-    if not reach.within(bounds.MOST_INTEGER):  # the least BIGINT // -1
-        return _build("integer_of_double", (_quotient_down(a, divisor),), Type.INTEGER, limit, may_fail=True)
-    return _build("//", (a, divisor), Type.INTEGER, limit)
-
-
-def _quotient_down(a: Expr, b: Expr) -> Expr:
-    return _build("trunc", (_quotient(a, b),), Type.REAL, Interval())
+    # the least BIGINT // -1 passes 64 bits
+    symbol = "//" if reach.within(bounds.MOST_INTEGER) else "//wide"
+    return _build(symbol, (a, divisor), Type.INTEGER, limit & _BIGINT, may_fail=symbol == "//wide")
 
 
 def _remainder(a: Expr, b: Expr) -> Expr:
@@ -464,12 +477,15 @@ def _remainder(a: Expr, b: Expr) -> Expr:
     _number("%", a, b)
     most = abs(Interval.of(b.domain)).hi
     reach = Interval.of(a.domain)
-    limit = Interval(max(-most, reach.lo) if reach.lo < 0 else Fraction(0), min(most, reach.hi) if reach.hi > 0 else Fraction(0))
-    scales = _form(a), _form(b)
-    if scales[0] is not None and scales[1] is not None:
-        scale = bounds.gcd(*scales)
+    limit = Interval(
+        max(-most, reach.lo) if reach.lo < 0 else Fraction(0),
+        min(most, reach.hi) if reach.hi > 0 else Fraction(0),
+    )
+    own, other = _form(a), _form(b)
+    if own is not None and other is not None:
+        scale = bounds.gcd(own, other)
         fixed = as_fixed(a, scale), as_fixed(b, scale)
-        if fixed[0] is not None and fixed[1] is not None:
+        if fixed[0] is not None and fixed[1] is not None and _count(a, scale).within(bounds.MOST_INTEGER):
             divisor = _nonzero(fixed[1])
             integers = a.domain.type is b.domain.type is Type.INTEGER
             type = Type.INTEGER if integers else Type.REAL
@@ -482,22 +498,24 @@ def _remainder(a: Expr, b: Expr) -> Expr:
             )
     if a.domain.type is b.domain.type is Type.INTEGER:
         divisor = _nonzero(b)
-        return _finite_integer(_build("%", (a, divisor), Type.INTEGER, limit, may_fail=True))
+        return _build("%wide", (a, divisor), Type.INTEGER, limit)
     doubles = as_double(a), _nonzero(as_double(b))
     if _is_null(doubles[1]):
         return null(Type.REAL)
     return _double("fmod", doubles, limit.widened())
 
 
-def _finite_integer(expr: Expr) -> Expr:
-    return expr
-
-
 def _negated(a: Expr) -> Expr:
     _number("neg", a)
     reach = -Interval.of(a.domain)
     if a.domain.type is Type.INTEGER and not reach.within(bounds.MOST_INTEGER):
-        return _arithmetic("-", constant(0), a, lambda x, y: x - y, (Interval(Fraction(0), Fraction(0)), Interval.of(a.domain)))
+        return _arithmetic(
+            "-",
+            constant(0),
+            a,
+            lambda x, y: x - y,
+            (Interval(Fraction(0), Fraction(0)), Interval.of(a.domain)),
+        )
     operand = _own_form(a)
     return _build("neg", (operand,), a.domain.type, reach, step=a.domain.step, scale=operand.scale)
 
@@ -546,10 +564,16 @@ def _rounded_to(a: Expr, digits: Expr | None = None) -> Expr:
         if ratio == 1:
             return a
         reach = _count(a, scale)
-        if 10**power == ratio and (reach + Interval(Fraction(-ratio), Fraction(ratio))).within(bounds.MOST_INTEGER):
+        if 10**power == ratio and (reach + Interval(Fraction(-ratio), Fraction(ratio))).within(
+            bounds.MOST_INTEGER
+        ):
             edge = Interval(step * -1, step) if reach.lower is not None else Interval()
             limit = Interval.of(a.domain)
-            limit = Interval(_to_step(limit.lo, step), _to_step(limit.hi, step)) if edge.lower is not None else limit
+            limit = (
+                Interval(_to_step(limit.lo, step), _to_step(limit.hi, step))
+                if edge.lower is not None
+                else limit
+            )
             return _build(
                 "round_integer",
                 (a, constant(-power)),
@@ -561,11 +585,9 @@ def _rounded_to(a: Expr, digits: Expr | None = None) -> Expr:
     if scale is not None and (scale / step).denominator == 1:
         return a
     x = as_double(a)
-    from sandbox_guard.sql.operations import _round_digits, half_away
-
     if places == 0:
         return _build("round", (x,), Type.REAL, Interval.of(x.domain).monotone(half_away), step=Fraction(1))
-    reach = Interval.of(x.domain).monotone(lambda v: _round_digits(v, places))
+    reach = Interval.of(x.domain).monotone(lambda v: round_digits(v, places))
     exact = reach.within(step * bounds.EXACT_DOUBLE)
     return _double("round_digits", (x, constant(places)), reach, step=step if exact else None)
 
@@ -620,8 +642,9 @@ def _power(a: Expr, b: Expr) -> Expr:
     x, y = as_double(a), as_double(b)
     base, exponent = Interval.of(x.domain).rounded(), Interval.of(y.domain).rounded()
     reach = Interval()
-    if isinstance(b, Constant) and b.value is not None and float(b.value) == int(float(b.value)) and 0 <= float(b.value) <= 64:
-        power = int(float(b.value))
+    whole = _whole_exponent(b)
+    if whole is not None:
+        power = whole
         reach = Interval(Fraction(1), Fraction(1))
         for _ in range(power):
             reach = (reach * base).rounded()
@@ -638,6 +661,13 @@ def _power(a: Expr, b: Expr) -> Expr:
                     return _finite(_build("power", (x, y), Type.REAL, Interval()))
         reach = Interval(min(corners), max(corners)).widened()
     return _double("power", (x, y), reach)
+
+
+def _whole_exponent(expr: Expr) -> int | None:
+    at = expr.domain.lo
+    if not isinstance(expr, Constant) or at is None or at.denominator != 1 or not 0 <= at <= 64:
+        return None
+    return int(at)
 
 
 def _clamp(x: Expr, lo: Expr, hi: Expr) -> Expr:
@@ -660,7 +690,11 @@ def _clamp(x: Expr, lo: Expr, hi: Expr) -> Expr:
     operation = "clamp" if x.domain.nullable else "clamp_filled"
     if scale is None and type is Type.REAL:
         reach = reach.rounded()
-        step = bounds.common_step(a.domain.step for a in args) if all(bounds.exact_in_double(a.domain) for a in args[1:]) else None
+        step = (
+            bounds.common_step(a.domain.step for a in args)
+            if all(bounds.exact_in_double(a.domain) for a in args[1:])
+            else None
+        )
     return _build(operation, args, type, reach, step=step, scale=scale)
 
 
@@ -880,9 +914,7 @@ def _choose(function: str) -> Callable[..., Expr]:
     return lambda *args: greatest_of(function, *args)
 
 
-def case(
-    whens: Sequence[tuple[Expr, Expr]], otherwise: Expr | None, place: Place | None = None
-) -> Expr:
+def case(whens: Sequence[tuple[Expr, Expr]], otherwise: Expr | None, place: Place | None = None) -> Expr:
     """`CASE WHEN … THEN … ELSE … END`; no ELSE gives NULL."""
     try:
         kept: list[tuple[Expr, Expr]] = []
@@ -903,7 +935,7 @@ def case(
             tuple((c, r) for (c, _), r in zip(kept, results, strict=False)), results[-1], domain, scale
         )
     except Refused as refused:
-        raise refused.at(place)
+        raise refused.at(place) from None
 
 
 def in_values(
@@ -941,7 +973,7 @@ def in_values(
         # x IN (a, NULL) is true or NULL; x NOT IN (a, NULL) is false or NULL
         return _and(node, null(Type.BOOLEAN)) if negated else _or(node, null(Type.BOOLEAN))
     except Refused as refused:
-        raise refused.at(place)
+        raise refused.at(place) from None
 
 
 def _as_integer(expr: Expr | None) -> Expr | None:
@@ -1102,7 +1134,7 @@ UNITS = ("day", "week", "month", "quarter", "year")
 
 def _unit(function: str, expr: Expr) -> str:
     word = str(_literal(function, expr, str)).lower()
-    word = word[:-1] if word.endswith("s") else word
+    word = word.removesuffix("s")
     if word not in UNITS:
         raise Refused("sql.unit", unit=word, units=", ".join(UNITS))
     return word
@@ -1136,9 +1168,7 @@ def _dated(symbol: str, a: Expr, b: Expr) -> Expr:
     types = (a.domain.type, b.domain.type)
     if symbol == "-" and types[0] is Type.DATE and types[1] in (Type.DATE, Type.STRING):
         args, _, _ = unify("-", (a, b))
-        return _build(
-            "-", args, Type.INTEGER, Interval.of(args[0].domain) - Interval.of(args[1].domain)
-        )
+        return _build("-", args, Type.INTEGER, Interval.of(args[0].domain) - Interval.of(args[1].domain))
     if symbol == "+" and types == (Type.INTEGER, Type.DATE):
         a, b = b, a
     elif types != (Type.DATE, Type.INTEGER):
@@ -1257,7 +1287,7 @@ def cast(
             TypeName.TIMESTAMP: _to_date,
         }.get(to, lambda e: _to_decimal(e, precision, scale))(expr)
     except Refused as refused:
-        raise refused.at(place)
+        raise refused.at(place) from None
 
 
 def _cast_refused(expr: Expr, to: TypeName) -> Refused:
@@ -1273,7 +1303,13 @@ def _to_integer(expr: Expr, to: TypeName) -> Expr:
     if type is Type.BOOLEAN:
         return _build("integer_of_boolean", (expr,), Type.INTEGER, Interval(Fraction(0), Fraction(1)))
     if type is Type.STRING:
-        whole = _build("integer_of_text", (expr,), Type.INTEGER, Interval(Fraction(-(2**63)), Fraction(2**63 - 1)), may_fail=True)
+        whole = _build(
+            "integer_of_text",
+            (expr,),
+            Type.INTEGER,
+            Interval(Fraction(-(2**63)), Fraction(2**63 - 1)),
+            may_fail=True,
+        )
     elif type is Type.INTEGER:
         whole = expr
     elif type is Type.REAL:
@@ -1287,7 +1323,9 @@ def _to_integer(expr: Expr, to: TypeName) -> Expr:
         return null(Type.INTEGER)
     inside = _and(_comparison(">=")(whole, constant(-most)), _comparison("<=")(whole, constant(most - 1)))
     return CaseOf(
-        ((inside, whole),), null(Type.INTEGER), replace(whole.domain, lo=(reach & limit).lower, hi=(reach & limit).upper, nullable=True, values=None)
+        ((inside, whole),),
+        null(Type.INTEGER),
+        replace(whole.domain, lo=(reach & limit).lower, hi=(reach & limit).upper, nullable=True, values=None),
     )
 
 
@@ -1298,8 +1336,9 @@ def _whole(expr: Expr) -> Expr:
     one = Fraction(1)
     if isinstance(expr, Constant) and scale is not None:
         at = _to_step(reach.lo, one)
-        return constant(int(at)) if abs(at) <= bounds.MOST_INTEGER else null(Type.INTEGER)
-    if scale is not None and scale.numerator == 1 and _count(expr, scale).within(2**60):
+        fits = Interval(at, at).within(bounds.MOST_INTEGER)
+        return constant(int(at)) if fits else null(Type.INTEGER)
+    if scale is not None and scale.numerator == 1 and _count(expr, scale).within(Fraction(2**60)):
         rounded = Interval(_to_step(reach.lo, one), _to_step(reach.hi, one))
         return _build("integer_of_fixed", (expr,), Type.INTEGER, rounded)
     x = as_double(expr)
@@ -1343,7 +1382,7 @@ def _to_decimal(expr: Expr, precision: int | None, scale: int | None) -> Expr:
     kept = reach & Interval(-most, most)
     return CaseOf(
         ((inside, rounded),),
-        Constant(None, Domain(Type.REAL, values=(), nullable=True), rounded.scale),
+        Constant(None, Domain(rounded.domain.type, values=(), nullable=True), rounded.scale),
         replace(rounded.domain, lo=kept.lower, hi=kept.upper, nullable=True, values=None),
         rounded.scale,
     )
@@ -1485,13 +1524,13 @@ FUNCTIONS: dict[str, Function] = {
     **{name: _entry(f"{name}(date)", _part(name, f), 1, gives=_I) for name, f in parts().items()},
     "monthname": _entry(
         "monthname(date)",
-        lambda a: _named("monthname", 9, tuple(FORMATS["B"](dt.date(2000, m, 1)) for m in range(1, 13)))(a),
+        _named("monthname", 9, tuple(FORMATS["B"](dt.date(2000, m, 1)) for m in range(1, 13))),
         1,
         gives=_S,
     ),
     "dayname": _entry(
         "dayname(date)",
-        lambda a: _named("dayname", 9, tuple(FORMATS["A"](dt.date(2000, 1, d)) for d in range(1, 8)))(a),
+        _named("dayname", 9, tuple(FORMATS["A"](dt.date(2000, 1, d)) for d in range(1, 8))),
         1,
         gives=_S,
     ),
@@ -1508,20 +1547,91 @@ FUNCTIONS: dict[str, Function] = {
 """By canonical name: everything an analyst may call on a row."""
 
 NONDETERMINISTIC = frozenset(
-    "random setseed uuid gen_random_uuid uuidv4 uuidv7 current_date current_timestamp current_time"
-    " current_localtimestamp current_localtime localtime localtimestamp transaction_timestamp get_current_timestamp"
-    " get_current_time nextval currval txid_current rowid current_user session_user user current_setting"
-    " current_schema current_schemas current_database current_catalog current_query version pg_backend_pid"
-    " current_connection_id sleep_ms".split()
+    [
+        "random",
+        "setseed",
+        "uuid",
+        "gen_random_uuid",
+        "uuidv4",
+        "uuidv7",
+        "current_date",
+        "current_timestamp",
+        "current_time",
+        "current_localtimestamp",
+        "current_localtime",
+        "localtime",
+        "localtimestamp",
+        "transaction_timestamp",
+        "get_current_timestamp",
+        "get_current_time",
+        "nextval",
+        "currval",
+        "txid_current",
+        "rowid",
+        "current_user",
+        "session_user",
+        "user",
+        "current_setting",
+        "current_schema",
+        "current_schemas",
+        "current_database",
+        "current_catalog",
+        "current_query",
+        "version",
+        "pg_backend_pid",
+        "current_connection_id",
+        "sleep_ms",
+    ]
 )
 """Depend on more than the row."""
 
 UNBOUNDED = frozenset(
-    "error sleep repeat lpad rpad printf format regexp_matches regexp_extract regexp_extract_all regexp_replace"
-    " regexp_full_match regexp_split_to_array string_split str_split split list array struct_pack row_to_json"
-    " to_json json_extract json_extract_string list_value list_extract array_extract map struct_extract unnest range"
-    " generate_series chr md5 sha256 hash bar levenshtein jaccard hamming damerau_levenshtein editdist3"
-    " factorial bit_count translate".split()
+    [
+        "error",
+        "sleep",
+        "repeat",
+        "lpad",
+        "rpad",
+        "printf",
+        "format",
+        "regexp_matches",
+        "regexp_extract",
+        "regexp_extract_all",
+        "regexp_replace",
+        "regexp_full_match",
+        "regexp_split_to_array",
+        "string_split",
+        "str_split",
+        "split",
+        "list",
+        "array",
+        "struct_pack",
+        "row_to_json",
+        "to_json",
+        "json_extract",
+        "json_extract_string",
+        "list_value",
+        "list_extract",
+        "array_extract",
+        "map",
+        "struct_extract",
+        "unnest",
+        "range",
+        "generate_series",
+        "chr",
+        "md5",
+        "sha256",
+        "hash",
+        "bar",
+        "levenshtein",
+        "jaccard",
+        "hamming",
+        "damerau_levenshtein",
+        "editdist3",
+        "factorial",
+        "bit_count",
+        "translate",
+    ]
 )
 """Work or size out of proportion to a row, nested values, or errors that tell of the row."""
 
@@ -1541,7 +1651,7 @@ def apply(function: str, args: Sequence[Expr], place: Place | None = None) -> Ex
             return null(entry.gives or Type.NULL)
         return entry.typed(*args)
     except Refused as refused:
-        raise refused.at(place)
+        raise refused.at(place) from None
 
 
 def _unknown(function: str) -> Refused:
@@ -1560,7 +1670,7 @@ def _unknown(function: str) -> Refused:
 ONE = Fraction(1)
 
 
-def exact(value: int | float) -> Fraction:
+def exact(value: float) -> Fraction:
     return bounds.exact(value)
 
 
@@ -1584,7 +1694,7 @@ def aligned(args: Sequence[Expr], place: Place | None = None) -> tuple[Expr, ...
     try:
         return unify("UNION", args)[0]
     except Refused as refused:
-        raise refused.at(place)
+        raise refused.at(place) from None
 
 
 def matches_like(text: str, pattern: str) -> bool:
