@@ -118,7 +118,6 @@ def _typed(
         return _Typed("count", (), _count(rows), where=both)
     if not args:
         raise Refused("sql.arguments", function=function, signature=f"{function}(x)")
-    empty = rows is None or where is not None or True
     if function in _TWO:
         return _pair(function, args, where, rows, per_unit)
     first = args[0]
@@ -137,7 +136,7 @@ def _typed(
         _need(function, args, 1)
         if first.domain.type not in (Type.BOOLEAN, Type.NULL):
             raise _refused(function, args, f"{function}(condition)")
-        return _Typed(function, args, Domain(Type.BOOLEAN, values=(False, True), nullable=empty), None, where)
+        return _Typed(function, args, Domain(Type.BOOLEAN, values=(False, True), nullable=True), None, where)
     if function == "string_agg":
         if first.domain.type is not Type.STRING or not order:
             raise _refused(function, args, "string_agg(text, ',' ORDER BY x)")
@@ -251,6 +250,9 @@ def _pair(
         return _Typed(function, tuple(map(scalars.as_double, args)), domain, None, where)
     counted = tuple(_counted(function, a, rows, per_unit, 2) or a for a in args)
     _fits_hugeint(function, counted, rows)
+    present = [scalars.apply("is_not_null", (a,)) for a in counted if a.domain.nullable]
+    if present:
+        where = scalars.apply("and", [*([where] if where is not None else []), *present])
     return _Typed(f"exact_{function}", counted, domain, None, where)
 
 

@@ -549,24 +549,43 @@ def _bare(expr: Expr, text: str) -> str:
 
 
 def _print_moment(function: str, exprs: Sequence[Expr], args: list[str], m: _Modifiers) -> str:
-    """From n, Σx, Σy, Σxx, Σxy, Σyy in HUGEINT, so that no order of rows shows."""
+    """From n, Σx, Σy, Σxx, Σxy, Σyy in HUGEINT, so that no order of rows shows. Of two arguments the
+    first is y, as in regr_slope(y, x), and rows with a NULL in either have been filtered out."""
     wide = [f"CAST({a} AS HUGEINT)" for a in args]
-    if len(wide) == 1:
-        n, sx, sxx = (
-            m.call("count", args[0]),
-            m.call("sum", args[0]),
-            m.call("sum", f"({wide[0]} * {wide[0]})"),
-        )
-        scale = float(unit(exprs[0]) or 1)
-        numerator = f"CAST(((CAST({n} AS HUGEINT) * {sxx}) - ({sx} * {sx})) AS DOUBLE)"
-        less = " - 1e0" if function.endswith("samp") else ""
-        count = f"CAST({n} AS DOUBLE)"
-        divisor = f"({count} * ({count}{less}))" if less else f"({count} * {count})"
-        variance = f"({numerator} / {kept(divisor, 'v <> 0')})"
-        if function.startswith("stddev"):
-            return f"(system.main.sqrt({variance}) * {double(scale)})"
-        return f"({variance} * {double(scale * scale)})"
-    raise NotImplementedError(function)
+    n = f"CAST({m.call('count', args[0])} AS HUGEINT)"
+
+    def total(*factors: str) -> str:
+        return m.call("sum", f"({' * '.join(factors)})")
+
+    def about(a: str, b: str) -> str:
+        """n² times the covariance, exactly, and then as a double."""
+        return f"CAST((({n} * {total(a, b)}) - ({total(a)} * {total(b)})) AS DOUBLE)"
+
+    def over(top: str, bottom: str) -> str:
+        return f"({top} / {kept(bottom, 'v <> 0')})"
+
+    y, x = wide[0], wide[-1]
+    of_y, of_x = (double(float(unit(e) or 1)) for e in (exprs[0], exprs[-1]))
+    count = f"CAST({n} AS DOUBLE)"
+    pairs = f"({count} * ({count} - 1e0))" if function.endswith("samp") else f"({count} * {count})"
+    if function.startswith(("var", "covar")):
+        return f"(({over(about(y, x), pairs)} * {of_y}) * {of_x})"
+    if function.startswith("stddev"):
+        return f"(system.main.sqrt({over(about(y, x), pairs)}) * {of_y})"
+    slope = over(about(x, y), about(x, x))
+    match function:
+        case "corr":
+            roots = f"(system.main.sqrt({about(x, x)}) * system.main.sqrt({about(y, y)}))"
+            return over(about(x, y), roots)
+        case "regr_slope":
+            return f"(({slope} * {of_y}) / {of_x})"
+        case "regr_intercept":
+            rest = f"(CAST({total(y)} AS DOUBLE) - ({slope} * CAST({total(x)} AS DOUBLE)))"
+            return f"(({rest} / {count}) * {of_y})"
+        case "regr_r2":
+            ratio = f"({slope} * {over(about(x, y), about(y, y))})"
+            return f"(CASE WHEN ({about(x, x)} <> 0) THEN COALESCE({ratio}, 1e0) END)"
+    raise ValueError("not an aggregate of the table")
 
 
 # ------------------------------------------------------------------------------- entry points
