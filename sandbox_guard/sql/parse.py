@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from typing import Literal as OneOf
 
 from sqlglot import exp
@@ -31,6 +31,7 @@ __all__ = ["Limits", "canonical", "parse", "shape"]
 # sqlglot descends some twenty frames a bracket. Our own limits bound the depth, not the caller's stack.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 12_000))
 
+_Node = TypeVar("_Node")
 _NO_PARAMETERS: Mapping[str, object] = {}
 
 
@@ -157,13 +158,15 @@ class _Converter:
         self.lexemes = lexemes
         self.limits = limits
         self.tree, self.starts = grammar.read(lexemes)
-        self.order = sorted(self.starts)
         self.used: Counter[int] = Counter()
         self.windows: list[dict[str, syntax.Window]] = []
-        _check_height(self.tree, limits, lexemes[0].place)
+        _check_height(self.tree, lambda node: node.iter_expressions(), limits, lexemes[0].place)
+        self.first = _first_starts(self.tree, self.starts)
 
     def root(self) -> syntax.Query:
         query = self.query(self.tree)
+        root: object = query
+        _check_height(root, _children, self.limits, self.lexemes[0].place)
         for index, lexeme in enumerate(self.lexemes):
             if words.is_placeholder(lexeme) and self.used[index] != 1:
                 raise Refused("sql.syntax", place=lexeme.place, near=lexeme.text[:40])
@@ -172,9 +175,9 @@ class _Converter:
     # places and placeholders
 
     def place(self, node: exp.Expr) -> Place | None:
-        """Of the first positioned node in it."""
-        starts = [part.meta["start"] for part in node.walk() if part._meta and "start" in part._meta]
-        return self.lexemes[self.starts[min(starts)]].place if starts and min(starts) in self.starts else None
+        """Of the first lexeme in it that sqlglot kept the position of."""
+        start = self.first.get(id(node))
+        return self.lexemes[self.starts[start]].place if start is not None else None
 
     def take(self, index: int) -> Lexeme:
         self.used[index] += 1
@@ -621,9 +624,7 @@ class _Converter:
     def derived(self, node: exp.Expr) -> syntax.From:
         self.only(node, "this", "alias", "joins", "with_", "order", "limit", "offset")
         alias, columns = self.alias(node)
-        if isinstance(node.this, exp.Table) or (
-            isinstance(node.this, exp.Subquery) and node.this.args.get("joins")
-        ):
+        if _is_from(node.this):
             if alias is not None or _given_any(node, "with_", "order", "limit", "offset"):
                 raise self.no(node, "(a JOIN b) AS t", "请去掉别名，或写 (SELECT …) AS t。",
                               "Leave the alias out, or write (SELECT …) AS t.")  # fmt: skip
@@ -1165,6 +1166,13 @@ _JOINS: dict[tuple[str, str, str], tuple[syntax.JoinKind, bool]] = {
 }
 
 
+def _is_from(node: exp.Expr) -> bool:
+    """Whether what stands in brackets are tables, not a query."""
+    if isinstance(node, exp.Subquery):
+        return bool(node.args.get("joins")) or (node.args.get("alias") is None and _is_from(node.this))
+    return isinstance(node, exp.Table)
+
+
 def _given(node: exp.Expr) -> list[str]:
     return [
         key for key, value in node.args.items() if value is not None and value is not False and value != []
@@ -1185,7 +1193,33 @@ def _sign(node: object) -> str:
     return "?"
 
 
-def _check_height(tree: exp.Expr, limits: Limits, place: Place) -> None:
+def _first_starts(tree: exp.Expr, starts: Mapping[int, int]) -> dict[int, int]:
+    """Where each node begins, by its id."""
+    first: dict[int, int] = {}
+    for node in reversed(list(tree.bfs())):
+        own = node._meta.get("start") if node._meta else None
+        known = [first[id(child)] for child in node.iter_expressions() if id(child) in first]
+        if own is not None and own in starts:
+            known.append(own)
+        if known:
+            first[id(node)] = min(known)
+    return first
+
+
+def _children(value: object) -> Iterator[object]:
+    """The nodes right below one of our tree."""
+    parts = [getattr(value, field.name) for field in fields(value)] if is_dataclass(value) else [value]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, tuple):
+            parts.extend(part)
+        elif is_dataclass(part):
+            yield part
+
+
+def _check_height(
+    tree: _Node, children: Callable[[_Node], Iterator[_Node]], limits: Limits, place: Place
+) -> None:
     """Chains are as high as they are long; whoever walks our tree must not fall off."""
     level = [tree]
     height = 0
@@ -1193,7 +1227,7 @@ def _check_height(tree: exp.Expr, limits: Limits, place: Place) -> None:
         height += 1
         if height > limits.chain:
             raise Refused("sql.nesting", place=place, limit=limits.chain)
-        level = [child for node in level for child in node.iter_expressions()]
+        level = [child for node in level for child in children(node)]
 
 
 # ------------------------------------------------------------------------------------ digests

@@ -272,6 +272,8 @@ def _operators(found: str, here: Place) -> list[tuple[str, int]]:
         return [(found, 0)]
     if found != "::" and (match := _OPERATOR_SIGN_COLON.fullmatch(found)):
         return [(match[group], match.start(group)) for group in (1, 2, 3) if match[group]]
+    if found.startswith(("/*", "$$")):
+        raise Refused("sql.unterminated", place=here, opening=found[:2])
     key = next((key for key in ("=>", ":=", "->", *_ADVICE) if key in found), "")
     zh, en = _ADVICE.get(key, _NO_OPERATOR)
     raise Refused("sql.operator", place=here, operator=found[:8], hint_zh=zh, hint_en=en)
@@ -294,11 +296,12 @@ def _check_nesting(lexemes: Sequence[Lexeme], limits: Limits) -> None:
     prefixes = 0
     for at, lexeme in enumerate(lexemes):
         mark = lexeme.text if lexeme.kind is Kind.SYMBOL else lexeme.word
-        after_dot = at > 0 and lexemes[at - 1].is_symbol(".")
+        if lexeme.kind is Kind.WORD and at > 0 and lexemes[at - 1].is_symbol("."):
+            mark = ""
         prefixes = prefixes + 1 if mark in ("not", "-", "+") else 0
-        if mark in ("(", "[") or (mark == "case" and not after_dot):
+        if mark in ("(", "[") or mark == "case":
             stack.append((_CLOSING[mark], lexeme))
-        elif mark in (")", "]", "end") and not after_dot:
+        elif mark in (")", "]", "end"):
             if mark == "end" and (not stack or stack[-1][0] != "end"):
                 raise Refused("sql.brackets", place=lexeme.place, bracket="END")
             if not stack or stack[-1][0] != mark:

@@ -115,8 +115,9 @@ def check_statement(lexemes: Sequence[Lexeme]) -> None:
     if first.word not in _QUERIES:
         raise Refused("sql.statement", place=first.place, what=first.text[:40].upper())
     for before, lexeme, after in zip(lexemes, lexemes[1:], lexemes[2:], strict=False):
-        names = after.kind in (Kind.WORD, Kind.QUOTED) and after.word not in _AFTER_A_NAME
-        if before.is_symbol("(") and lexeme.word in _STATEMENTS and names:
+        begins = after.kind in (Kind.WORD, Kind.QUOTED) and after.word not in _AFTER_A_NAME
+        copies = lexeme.word == "copy" and after.is_symbol("(")
+        if before.is_symbol("(") and lexeme.word in _STATEMENTS and (begins or copies):
             raise Refused("sql.statement", place=lexeme.place, what=lexeme.text.upper())
 
 
