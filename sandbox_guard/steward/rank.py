@@ -62,17 +62,22 @@ def _ranking(table: Stored, bucket: int, buckets: int) -> str:
     """One bucket of units: order each unit's rows by a keyed hash of all columns, ties by all columns; rows
     that still tie are the same row twice, and any order of them is one order."""
     columns = names(table.columns)
+    # A bucket holds whole units. Where the row's key is the unit's id, it narrows the rows too.
+    mine, own = "", ""
     if table.parent:
         _, parent, key = table.parent
         owners = f"(SELECT {name(key)} AS id, __unit AS unit FROM main.{name(parent)})"
+        if buckets > 1:
+            mine = f"WHERE unit % {buckets} = {bucket}"
     else:
         owners = units.Dictionary.TABLE
-    share = "" if buckets == 1 else f" AND hash({{}}) % {buckets} = {bucket}"
+        if buckets > 1:
+            mine, own = f"WHERE hash(id) % {buckets} = {bucket}", f"AND hash(__key) % {buckets} = {bucket}"
     rows = f"""
         SELECT owner.unit AS __unit, {ROW}, {columns},
                unhex(substr(sha256(concat($secret, CAST(ROW({columns}) AS VARCHAR))), 1, 24)) AS __order
-        FROM (SELECT * FROM staged WHERE NOT __drop{share.format("__key")}) row_
-        JOIN (SELECT * FROM {owners} WHERE true{share.format("id")}) owner ON owner.id = row_.__key
+        FROM (SELECT * FROM staged WHERE NOT __drop {own}) row_
+        JOIN (SELECT * FROM {owners} {mine}) owner ON owner.id = row_.__key
         """
     placed = f"""
         SELECT * EXCLUDE (__order), row_number() OVER (PARTITION BY __unit ORDER BY __order, {columns}) AS __place
