@@ -1,8 +1,10 @@
 /*---
 title: {zh: 各纳税信用等级的违约率, en: Default rate by tax grade}
 description:
-  zh: 余额不低于下限的贷款中逾期 90 天以上的比例，按借款企业在某季度的纳税信用等级分列。
-  en: The share of loans of at least some balance that are over 90 days past due, by the borrower's tax grade in one quarter.
+  zh: 有余额不低于下限的贷款的企业中，至少一笔逾期 90 天以上的比例，按企业在某季度的纳税信用等级分列。
+  en: >-
+    Of the firms with loans of at least some balance, the share with one over 90 days past due, by the firm's tax
+    grade in one quarter.
 parameters:
   period:
     title: {zh: 季度, en: Quarter}
@@ -27,15 +29,19 @@ reviewers: [wu]
 chart: {x: tax_grade, y: default_rate}
 columns:
   tax_grade: {zh: 纳税信用等级, en: Tax grade}
-  loans: {zh: 贷款笔数, en: Loans}
+  borrowers: {zh: 借款企业数, en: Borrowers}
   default_rate: {zh: 违约率, en: Default rate}
 ---*/
 SELECT tax.tax_grade AS tax_grade,
-       COUNT(*) AS loans,
-       AVG(loan.dpd90) AS default_rate
-FROM loan
-JOIN tax ON loan.uscc = tax.uscc
+       COUNT(*) AS borrowers,
+       AVG(borrower.in_default) AS default_rate
+FROM (
+    SELECT uscc, MAX(dpd90) AS in_default
+    FROM loan
+    WHERE balance >= :min_balance
+    GROUP BY uscc
+) AS borrower
+JOIN tax ON borrower.uscc = tax.uscc
 WHERE tax.period = :period
-  AND loan.balance >= :min_balance
 GROUP BY tax.tax_grade
 ORDER BY tax_grade

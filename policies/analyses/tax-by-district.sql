@@ -1,8 +1,9 @@
 /*---
 title: {zh: 各区平均税额, en: Mean tax by district}
 description:
-  zh: 某一行业的企业在某一季度平均缴税多少，按登记所在区分列。
-  en: What firms of one industry paid in tax in one quarter on average, by district of registration.
+  zh: 某一行业的企业在某一季度平均缴税多少，按登记所在区分列。每家企业的税额封顶后再平均，使单个大户既不主导也不暴露。
+  en: What firms of one industry paid in tax in one quarter on average, by district of registration. Each
+    return counts up to a ceiling, so that no large firm dominates or shows.
 parameters:
   period:
     title: {zh: 季度, en: Quarter}
@@ -44,16 +45,22 @@ parameters:
       S: {zh: S 公共管理、社会保障和社会组织, en: S Public administration}
       T: {zh: T 国际组织, en: T International organisations}
     default: C
+  ceiling:
+    title: {zh: 单笔税额封顶（元）, en: Ceiling of one return (CNY)}
+    type: number
+    bounds: [10_000, 2_000_000]
+    default: 100_000
 reviewers: [wu]
+rho: 0.01
 chart: {x: district, y: mean_tax}
 columns:
   district: {zh: 区, en: District}
   firms: {zh: 申报笔数, en: Returns}
-  mean_tax: {zh: 平均税额（元）, en: Mean tax (CNY)}
+  mean_tax: {zh: 平均税额（封顶，元）, en: "Mean tax, with ceiling (CNY)"}
 ---*/
 SELECT ent.reg_district AS district,
        COUNT(*) AS firms,
-       AVG(tax.tax_paid) AS mean_tax
+       AVG(LEAST(tax.tax_paid, :ceiling)) AS mean_tax
 FROM tax
 JOIN ent ON tax.uscc = ent.uscc
 WHERE tax.period = :period
