@@ -42,7 +42,10 @@ def parse(
     lexemes = scan(decode(sql, limits), limits)
     words.check_statement(lexemes)
     lexemes = words.tidy(words.bind(lexemes, parameters))
-    return _statement(lexemes, limits)
+    try:
+        return _statement(lexemes, limits)
+    except RecursionError:  # the caller stands too deep itself; the limits leave room otherwise
+        raise Refused("sql.nesting", place=lexemes[0].place, limit=limits.nesting) from None
 
 
 def _statement(lexemes: list[Lexeme], limits: Limits) -> syntax.Query:
