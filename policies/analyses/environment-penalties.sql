@@ -15,6 +15,7 @@ parameters:
     bounds: [1, 1_000_000]
     default: 10_000
 reviewers: [wu]
+rho: 0.01
 chart: {x: industry, y: penalised}
 columns:
   industry: {zh: 行业, en: Industry}
