@@ -9,7 +9,7 @@ from typing import Any, Self
 import pandas as pd
 
 from sandbox_guard.client.display import View, Viewed
-from sandbox_guard.client.words import pick, say
+from sandbox_guard.client.words import pick, say, sentences
 
 VALUES_SHOWN = 8
 
@@ -89,16 +89,26 @@ class Catalogue(Viewed):
     """Everything this project may ask about."""
 
     project: str
+    purpose: str
+    expires: str
+    """Of the agreement, an ISO date."""
+    free_queries: bool
+    """False: approved analyses only."""
     tables: tuple[Table, ...]
     functions: tuple[str, ...]
-    populations: tuple[Any, ...]
+    protects: tuple[str, ...]
+    """Of each population concerned, what one protected unit is, in words."""
     backend: str
     warning: str
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
+        project = body["project"]
         return cls(
-            project=str(body["project"]),
+            project=pick(project.get("title")) or project["name"],
+            purpose=pick(project.get("purpose")),
+            expires=project.get("expires") or "",
+            free_queries=bool(project.get("free_queries", True)),
             tables=tuple(
                 Table(
                     name=table["name"],
@@ -111,7 +121,7 @@ class Catalogue(Viewed):
                 for table in dataset["tables"]
             ),
             functions=tuple(body.get("functions", ())),
-            populations=tuple(body.get("populations", ())),
+            protects=tuple(pick(population["protects"]) for population in body.get("populations", ())),
             backend=body.get("backend") or "",
             warning=pick(body.get("warning")),
         )
@@ -147,7 +157,12 @@ class Catalogue(Viewed):
     def view(self) -> View:
         return View(
             banner=self.warning or None,
-            above=[f"{say('project')} {self.project}"],
+            above=[
+                sentences(f"{say('project')}{self.project}", say("expires", date=self.expires)),
+                self.purpose,
+                *(say("protects", unit=unit) for unit in self.protects),
+                *([] if self.free_queries else [say("analyses_only")]),
+            ],
             heads=[say("table"), say("title"), say("kind"), say("column")],
             rows=[
                 [

@@ -146,7 +146,13 @@ REFUSED = {
 }
 
 CATALOGUE: dict[str, Any] = {
-    "project": "credit",
+    "project": {
+        "name": "credit",
+        "title": {"zh": "普惠金融", "en": "Inclusive credit"},
+        "purpose": {"zh": "研究", "en": "research"},
+        "expires": "2029-12-31",
+        "free_queries": True,
+    },
     "datasets": [
         {
             "name": "ent",
@@ -181,7 +187,13 @@ CATALOGUE: dict[str, Any] = {
             ],
         },
     ],
-    "populations": ["firms"],
+    "populations": [
+        {
+            "name": "firms",
+            "title": {"zh": "企业", "en": "Firms"},
+            "protects": {"zh": "一家企业的全部记录", "en": "all records of one firm"},
+        }
+    ],
     "functions": ["COUNT", "SUM", "AVG"],
     "backend": "process",
     "warning": {"zh": "进程沙箱隔离有限。", "en": "Process sandboxes isolate little."},
