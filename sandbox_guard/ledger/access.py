@@ -5,6 +5,7 @@ Decided from the terms that policy apply recorded and from suspensions, never fr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from sqlalchemy import Connection, bindparam, select, tuple_
@@ -19,12 +20,17 @@ ENTERPRISE = "enterprise"
 
 def admit(connection: Connection, asker: Asker, now: str) -> ProjectTerms:
     """The project's terms, where this member may work in it now. Raises Refused otherwise."""
+    return _admitted(connection, asker, (), now)
+
+
+def _admitted(connection: Connection, asker: Asker, datasets: Iterable[str], now: str) -> ProjectTerms:
     terms = terms_of(connection, asker.project)
     if terms is None:
         raise Refused("access.no_project", project=asker.project)
     if asker.member not in terms.members:
         raise Refused("access.not_member", member=asker.member, project=asker.project)
-    standings = _standings(connection, [("member", asker.member), ("project", asker.project)])
+    subjects = [("member", asker.member), ("project", asker.project)]
+    standings = _standings(connection, [*subjects, *(("dataset", name) for name in datasets)])
     if standings.get(("project", asker.project)) == "closed":
         raise Refused("access.project_closed", project=asker.project)
     if ("project", asker.project) in standings:
@@ -33,17 +39,17 @@ def admit(connection: Connection, asker: Asker, now: str) -> ProjectTerms:
         raise Refused("access.member_suspended", member=asker.member)
     if now[:10] > terms.expires.isoformat():
         raise Refused("access.expired", project=asker.project, expires=terms.expires.isoformat())
+    for dataset in datasets:
+        if dataset not in terms.datasets:
+            raise Refused("access.dataset_not_granted", dataset=dataset, project=asker.project)
+        if ("dataset", dataset) in standings:
+            raise Refused("access.dataset_suspended", dataset=dataset)
     return terms
 
 
 def authorise(connection: Connection, asker: Asker, question: Question, now: str) -> ProjectTerms:
     """`admit`, and this question is within what the project was granted. Raises Refused otherwise."""
-    terms = admit(connection, asker, now)
-    for dataset in question.versions:
-        if dataset not in terms.datasets:
-            raise Refused("access.dataset_not_granted", dataset=dataset, project=asker.project)
-    for _, dataset in sorted(_standings(connection, [("dataset", name) for name in question.versions])):
-        raise Refused("access.dataset_suspended", dataset=dataset)
+    terms = _admitted(connection, asker, tuple(question.versions), now)
     if question.analysis is None and analyses_only(terms, asker.member):
         raise Refused("access.analyses_only", member=asker.member, project=asker.project)
     if question.analysis is not None and not approved(terms, question):

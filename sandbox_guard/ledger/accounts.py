@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy.exc import InvalidRequestError
 
 from sandbox_guard.errors import Refused
 from sandbox_guard.ledger.schema import Budget, table
@@ -33,6 +34,7 @@ def account_of(cap: AccountCap) -> str:
     return account_key(cap.level, *(name for name in needed if name), cap.population)
 
 
+_BUDGETS = select(table(Budget)).where(Budget.account.in_(bindparam("accounts", expanding=True)))
 _TAKE = (
     update(table(Budget))
     .where(
@@ -49,34 +51,31 @@ _TAKE = (
 def take(connection: Connection, asker: Asker, spends: Sequence[Spend]) -> list[dict[str, object]]:
     """Take the cost from every account concerned; returns what each paid, as the entry records it.
 
-    Raises Refused at the first account that would go over its cap: the caller's transaction then ends, so
-    that none has paid.
+    Raises Refused, naming the first level that does not cover it, and then none has paid. The look before
+    only finds words: what decides is the condition of the UPDATE.
     """
-    due = accounts_charged(asker.member, asker.project, [spend.model_dump() for spend in spends])
-    taken: list[dict[str, object]] = []
-    for account, (rho, delta) in sorted(due.items()):
-        paid = connection.execute(_TAKE, {"of": account, "rho": rho, "delta": delta})
-        if paid.rowcount != 1:
-            raise _refusal(connection, account, rho, delta)
-        taken.append({"account": account, "rho": rho, "delta": delta})
-    return taken
+    due = sorted(accounts_charged(asker.member, asker.project, [s.model_dump() for s in spends]).items())
+    if not due:
+        return []
+    budgets = {b.account: b for b in connection.execute(_BUDGETS, {"accounts": [key for key, _ in due]})}
+    for account, cost in sorted(due, key=lambda item: -LEVELS.index(item[0].split("/")[0])):
+        _check_covered(budgets.get(account), account, *cost)
+    paid = connection.execute(_TAKE, [{"of": key, "rho": rho, "delta": delta} for key, (rho, delta) in due])
+    if paid.rowcount != len(due):
+        raise InvalidRequestError("a budget changed under the lock of the log's head")
+    return [{"account": key, "rho": rho, "delta": delta} for key, (rho, delta) in due]
 
 
-def _refusal(connection: Connection, account: str, rho: int, delta: int) -> Refused:
-    budget = connection.execute(select(Budget.__table__).where(Budget.account == account)).one_or_none()
+def _check_covered(budget: Row[Any] | None, account: str, rho: int, delta: int) -> None:
     if budget is None:
-        return Refused("budget.no_account", account=account)
-    name = {
-        "population": budget.population,
-        "dataset": budget.dataset,
-        "project": budget.project,
-        "member": budget.member,
-    }[budget.level]
+        raise Refused("budget.no_account", account=account)
     if budget.spent_rho + rho > budget.cap_rho:
         cost, left = _percent(rho, budget.spent_rho, budget.cap_rho)
-        return Refused(f"budget.{budget.level}", name=name, cost=cost, left=left)
-    cost, left = _percent(delta, budget.spent_delta, budget.cap_delta)
-    return Refused("budget.delta", account=account, cost=cost, left=left)
+        name = account.split("/")[1]
+        raise Refused(f"budget.{budget.level}", name=name, cost=cost, left=left)
+    if budget.spent_delta + delta > budget.cap_delta:
+        cost, left = _percent(delta, budget.spent_delta, budget.cap_delta)
+        raise Refused("budget.delta", account=account, cost=cost, left=left)
 
 
 def _percent(cost: int, spent: int, cap: int) -> tuple[Decimal, Decimal]:

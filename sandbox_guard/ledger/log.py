@@ -8,8 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,20 +21,17 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
-from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, func, select
 
 from sandbox_guard.ledger import schema
-from sandbox_guard.ledger.database import reading, writing
+from sandbox_guard.ledger.database import reading
 from sandbox_guard.ledger.verify import (
     EMPTY_ROOT,
     Checkpoint,
     PublicKey,
-    Tree,
     canonical,
-    leaf_hash,
     node_hash,
 )
-from sandbox_guard.ledger.wire import EntryKind
 
 ORIGIN = "sandbox-guard.local/ledger"
 """Name of the log in its checkpoints and of the key that signs them."""
@@ -91,125 +87,6 @@ def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> Non
         pass
     finally:
         os.unlink(name)
-
-
-# -------------------------------------------------------------------------------------- appending
-
-
-@dataclass
-class Transaction:
-    """A write to the ledger: state and the entries that record it are committed together or not at all.
-
-    `now` is the clock's time, but never before the last entry's: a clock set back neither reorders the log
-    nor revives an agreement that has expired.
-    """
-
-    connection: Connection
-    signer: Signer
-    now: str
-    tree: Tree
-    last: str
-    policy_digest: str | None
-    restored: str | None
-
-    def append(self, kind: EntryKind, actor: str, project: str | None, facts: Mapping[str, object]) -> int:
-        """Add an entry; returns its position."""
-        position = self.tree.size
-        entry: dict[str, Any] = {
-            "position": position,
-            "prev": self.last,
-            "at": self.now,
-            "kind": kind.value,
-            "actor": actor,
-            "project": project,
-            "facts": facts,
-        }
-        leaf = canonical(entry)
-        digest = leaf_hash(leaf)
-        completed = self.tree.append(digest)
-        root = self.tree.root()
-        self.last = digest.hex()
-        self.connection.execute(
-            _INSERT_ENTRY,
-            {
-                "leaf": leaf.decode("ascii"),
-                "leaf_hash": digest,
-                "root": root,
-                "signature": self.signer.sign(self.tree.size, root),
-                **search_columns(entry),
-            },
-        )
-        if completed:
-            self.connection.execute(
-                _INSERT_NODE,
-                [{"level": level, "place": place, "hash": node} for level, place, node in completed],
-            )
-        if about := datasets_of(entry):
-            self.connection.execute(_INSERT_DATASET, [{"dataset": d, "position": position} for d in about])
-        return position
-
-
-_INSERT_ENTRY = insert(schema.table(schema.Entry))
-_INSERT_NODE = insert(schema.table(schema.Node))
-_INSERT_DATASET = insert(schema.table(schema.EntryDataset))
-_LOCK_HEAD = select(schema.table(schema.Head)).with_for_update()
-_MOVE_HEAD = update(schema.table(schema.Head)).values(
-    {name: bindparam(name) for name in ("size", "at", "leaf_hash", "peaks", "policy_digest", "restored")}
-)
-
-
-def search_columns(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns by which an entry is found, worked out from its leaf."""
-    facts = entry["facts"]
-    return {
-        "position": entry["position"],
-        "at": entry["at"],
-        "kind": entry["kind"],
-        "actor": entry["actor"],
-        "project": entry["project"],
-        "code": facts.get("code"),
-        "rho": sum(spend["cost"]["rho"] for spend in facts.get("spends", ())),
-    }
-
-
-def datasets_of(entry: Mapping[str, Any]) -> list[str]:
-    facts = entry["facts"]
-    named = set(facts.get("question", {}).get("versions", {}))
-    if entry["kind"] == EntryKind.LOAD:
-        named.add(facts["dataset"])
-    if facts.get("subject", {}).get("kind") == "dataset":
-        named.add(facts["subject"]["name"])
-    return sorted(named)
-
-
-@contextmanager
-def transaction(engine: Engine, signer: Signer, clock: Clock) -> Iterator[Transaction]:
-    """Holds the lock of the log's head from its first statement to its commit, so that the order of the
-    entries is the order of the transactions."""
-    with writing(engine) as connection:
-        head = connection.execute(_LOCK_HEAD).one()
-        peaks = [head.peaks[i : i + 32] for i in range(0, len(head.peaks), 32)]
-        tx = Transaction(
-            connection,
-            signer,
-            max(stamp(clock()), head.at),
-            Tree(head.size, peaks),
-            head.leaf_hash,
-            head.policy_digest,
-            head.restored,
-        )
-        yield tx
-        state = (tx.tree.size, tx.policy_digest, tx.restored)
-        if state != (head.size, head.policy_digest, head.restored):
-            moved = {
-                "size": tx.tree.size,
-                "at": tx.now,
-                "leaf_hash": tx.last,
-                "peaks": b"".join(tx.tree.peaks),
-                "policy_digest": tx.policy_digest,
-                "restored": tx.restored,
-            }
-            connection.execute(_MOVE_HEAD, moved)
 
 
 def stamp(at: dt.datetime) -> str:

@@ -20,8 +20,9 @@ from sandbox_guard.errors import Fault, Refused
 from sandbox_guard.ledger import access, accounts, log, releases, schema
 from sandbox_guard.ledger.accounts import ToEpsilon
 from sandbox_guard.ledger.database import open_database, reading
-from sandbox_guard.ledger.log import Clock, Signer, Transaction, stamp
+from sandbox_guard.ledger.log import Clock, Signer, stamp
 from sandbox_guard.ledger.migrations import migrate
+from sandbox_guard.ledger.transaction import Transaction, Writer
 from sandbox_guard.ledger.wire import (
     Act,
     Asker,
@@ -60,6 +61,7 @@ class LedgerStore:
         self.signer = Signer.at(signing_key)
         self._to_epsilon = to_epsilon
         self._clock = clock
+        self._writer = Writer(self.engine, self.signer, clock)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -71,16 +73,16 @@ class LedgerStore:
             access.authorise(connection, asker, question, self._now(connection))
             if releases.of_question(connection, asker, question) is None:
                 return None
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             access.authorise(tx.connection, asker, question, tx.now)
-            release = releases.of_question(tx.connection, asker, question)
+            release = releases.of_question(tx.settled, asker, question)
             if release is not None:
                 _log_reuse(tx, asker, question, release.charge_id, release.release_id)
             return release
 
     def charge(self, asker: Asker, request: ChargeRequest) -> Charge:
         _check_amounts(request)
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             terms = access.authorise(tx.connection, asker, request.question, tx.now)
             paid = _paid_already(tx, asker, request)
             if paid is not None:
@@ -115,9 +117,9 @@ class LedgerStore:
 
     def publish(self, asker: Asker, charge_id: str, body: str) -> Release:
         json.loads(body)
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             charge = _own_charge(tx.connection, asker, charge_id)
-            release = releases.of_charge(tx.connection, asker, charge_id)
+            release = releases.of_charge(tx.settled, asker, charge_id)
             if release is not None:
                 return release
             if charge.lost:
@@ -141,18 +143,18 @@ class LedgerStore:
                     "body": body,
                 },
             )
-            release = releases.of_charge(tx.connection, asker, charge_id)
+            release = releases.of_charge(tx.settled, asker, charge_id)
             assert release is not None
             return release
 
     def fault(self, asker: Asker, charge_id: str) -> None:
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             _own_charge(tx.connection, asker, charge_id)
             facts = {"member": asker.member, "charge_id": charge_id}
             tx.append(EntryKind.FAULT, asker.member, asker.project, facts)
 
     def refuse(self, asker: Asker, report: RefusalReport) -> None:
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             terms = access.terms_of(tx.connection, asker.project)
             facts = {**_who(asker, terms), **report.model_dump(mode="json")}
             tx.append(EntryKind.REFUSAL, asker.member, asker.project, facts)
@@ -177,7 +179,7 @@ class LedgerStore:
     def open_sandbox(self, asker: Asker, actor: str) -> Sandbox:
         """A new right to speak for this member and project. Raises Refused where they may not work now."""
         sandbox = Sandbox(sandbox_id=secrets.token_hex(8), token=f"sgl_{secrets.token_urlsafe(32)}")
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             access.admit(tx.connection, asker, tx.now)
             tx.connection.execute(
                 insert(schema.Sandbox),
@@ -195,7 +197,7 @@ class LedgerStore:
 
     def end_sandbox(self, sandbox_id: str, actor: str) -> None:
         """Its token is worth nothing from now on. Ending it twice, or one there never was, does nothing."""
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             sandbox = tx.connection.execute(
                 select(schema.Sandbox.__table__).where(
                     schema.Sandbox.sandbox_id == sandbox_id, schema.Sandbox.ended.is_(False)
@@ -225,7 +227,7 @@ class LedgerStore:
 
     def apply(self, terms: Terms, act: Act) -> int:
         """Put a policy in force; returns the position of its entry. What was spent stays spent."""
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             accounts.set_caps(tx.connection, terms.accounts)
             tx.connection.execute(delete(schema.Project))
             if terms.projects:
@@ -258,7 +260,7 @@ class LedgerStore:
         return self._stand(EntryKind.CLOSE, Subject(kind="project", name=project), "closed", act)
 
     def _stand(self, kind: EntryKind, subject: Subject, state: str | None, act: Act) -> int:
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             standing = schema.Standing
             this = (standing.kind == subject.kind) & (standing.name == subject.name)
             if tx.connection.scalar(select(standing.state).where(this)) == "closed":
@@ -274,7 +276,7 @@ class LedgerStore:
 
     def renew(self, account: str, act: Act) -> int:
         """Start a new term of one account (its key, such as `project/p1/firms`)."""
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             spent = accounts.renew(tx.connection, account)
             facts = {"reason": act.reason, "account": account, "spent": spent.model_dump()}
             return tx.append(EntryKind.RENEW, act.actor, None, facts)
@@ -282,7 +284,7 @@ class LedgerStore:
     def record_load(self, dataset: str, version: str, act: Act) -> int:
         """A new data version there is. Recording it again changes nothing."""
         load = schema.Load
-        with self._transaction() as tx:
+        with self._writer.transaction() as tx:
             known = tx.connection.scalar(
                 select(load.position).where(load.dataset == dataset, load.version == version)
             )
@@ -365,14 +367,6 @@ class LedgerStore:
     # ------------------------------------------------------------------------------- inside
 
     @contextmanager
-    def _transaction(self) -> Iterator[Transaction]:
-        try:
-            with log.transaction(self.engine, self.signer, self._clock) as tx:
-                yield tx
-        except SQLAlchemyError as error:
-            raise Fault from error
-
-    @contextmanager
     def _reading(self) -> Iterator[Connection]:
         try:
             with reading(self.engine) as connection:
@@ -441,7 +435,7 @@ def _paid_already(tx: Transaction, asker: Asker, request: ChargeRequest) -> Char
     if same_request:
         charge = same_request[0]
         _check_same(charge, request)
-        return _charge(tx.connection, asker, charge)
+        return _charge(tx, asker, charge)
     of_question = [charge for charge in earlier if charge.released is not None] or [
         charge for charge in earlier if charge.plan_digest == request.plan_digest and not charge.lost
     ]
@@ -449,7 +443,7 @@ def _paid_already(tx: Transaction, asker: Asker, request: ChargeRequest) -> Char
         return None
     charge = of_question[0]
     _log_reuse(tx, asker, request.question, charge.charge_id, charge.released)
-    return _charge(tx.connection, asker, charge)
+    return _charge(tx, asker, charge)
 
 
 def _check_same(charge: Row[Any], request: ChargeRequest) -> None:
@@ -462,8 +456,8 @@ def _check_same(charge: Row[Any], request: ChargeRequest) -> None:
         raise Refused("budget.request_reused", request_id=request.request_id)
 
 
-def _charge(connection: Connection, asker: Asker, charge: Row[Any]) -> Charge:
-    release = releases.of_charge(connection, asker, charge.charge_id) if charge.released else None
+def _charge(tx: Transaction, asker: Asker, charge: Row[Any]) -> Charge:
+    release = releases.of_charge(tx.settled, asker, charge.charge_id) if charge.released else None
     return Charge(charge_id=charge.charge_id, position=charge.position, release=release)
 
 

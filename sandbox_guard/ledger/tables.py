@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from sandbox_guard.ledger import schema
-from sandbox_guard.ledger.log import datasets_of, search_columns
+from sandbox_guard.ledger.transaction import datasets_of, search_columns
 from sandbox_guard.ledger.verify import Tree, Verdict, leaf_hash
 
 
