@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 class Asked:
     """One request, as it arrives."""
 
-    sql: str
+    sql: str | bytes
     request_id: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     rho: float | None = None
@@ -329,7 +329,7 @@ class Guard:
             request_id=asked.request_id,
             question=priced.question,
             spends=priced.spends,
-            sql=asked.sql if asked.analysis is None else asked.analysis.sql,
+            sql=_text(asked.sql if asked.analysis is None else asked.analysis.sql),
             parameters={k: str(v) for k, v in asked.parameters.items()},
             plan_digest=hashlib.sha256(
                 json.dumps([digest(priced.plan), priced.quote.as_dict()], sort_keys=True).encode()
@@ -345,7 +345,7 @@ class Guard:
             self.asker,
             RefusalReport(
                 request_id=asked.request_id,
-                sql=sql.encode("utf-8", "replace").decode(),
+                sql=_text(sql),
                 parameters={k: str(v) for k, v in asked.parameters.items()},
                 code=refused.code,
                 policy_digest=self.policies.digest,
@@ -385,6 +385,12 @@ def _spends(quoted: Quote) -> tuple[Spend, ...]:
         )
         for population, amount in quoted.by_population().items()
     )
+
+
+def _text(sql: str | bytes) -> str:
+    """What was sent, as text that can be logged: what is no UTF-8 is shown as such."""
+    raw = sql if isinstance(sql, bytes) else sql.encode("utf-8", "surrogatepass")
+    return raw[:70_000].decode("utf-8", "replace")
 
 
 def _version(package: str) -> str:

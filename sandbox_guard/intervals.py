@@ -244,18 +244,18 @@ def _repeated(released: Released, table: pa.Table, finisher: Finish, timeout: fl
     sums = [np.zeros(table.num_rows) for _ in plan.outputs]
     seen = np.zeros(table.num_rows)
     for _ in range(WHOLE_RUNS):
-        drawn = replace_blocks(released, rng)
-        found = finisher.run(drawn, print_relation(plan.final, Tables()), timeout)
-        for i, row in enumerate(_rows(found, keys)):
-            place = at.get(row) if unique else (i if i < table.num_rows else None)
-            if place is None:
-                continue
-            seen[place] += 1
-            for position, output in enumerate(plan.outputs):
-                middle = centre[position]
-                if middle is not None:
-                    value = _floats(found.slice(i, 1), output.column)[0]
-                    sums[position][place] += (value - middle[place]) ** 2
+        found = finisher.run(replace_blocks(released, rng), print_relation(plan.final, Tables()), timeout)
+        if unique:
+            places = np.array([at.get(row, -1) for row in _rows(found, keys)], dtype=np.int64)
+        else:
+            places = np.where(np.arange(found.num_rows) < table.num_rows, np.arange(found.num_rows), -1)
+        there = places >= 0
+        np.add.at(seen, places[there], 1)
+        for position, output in enumerate(plan.outputs):
+            middle = centre[position]
+            if middle is not None:
+                away = _floats(found, output.column)[there] - middle[places[there]]
+                np.add.at(sums[position], places[there], away**2)
     with np.errstate(divide="ignore", invalid="ignore"):
         return tuple(Z * np.sqrt(s / np.where(seen > 0, seen, np.nan)) for s in sums)
 

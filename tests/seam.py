@@ -109,7 +109,7 @@ def ask(
 
 
 @contextlib.contextmanager
-def bench(policies: str | Path | Policies, data: Data, budget: int = 10**6) -> Iterator[Bench]:
+def bench(policies: str | Path | Policies, data: Data, budget: int = 4 * 10**9) -> Iterator[Bench]:
     """Load the data and open everything, in a folder that is removed afterwards."""
     read = policies if isinstance(policies, Policies) else _policies(str(policies))
     with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +121,7 @@ def bench(policies: str | Path | Policies, data: Data, budget: int = 10**6) -> I
 
 
 @contextlib.contextmanager
-def opened(policies: Policies, engine: Any, home: Path, budget: int = 10**6) -> Iterator[Bench]:
+def opened(policies: Policies, engine: Any, home: Path, budget: int = 4 * 10**9) -> Iterator[Bench]:
     """A guard and a ledger over an open engine. `budget`: rho of every account, so that none runs out."""
     ledger = LedgerStore(
         f"sqlite:///{home / 'ledger.sqlite'}", signing_key=home / "ledger.pem", to_epsilon=partial(to_epsilon, at_delta=1e-6)

@@ -18,8 +18,11 @@ from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS
 from sandbox_guard.privacy.measurements import Profile, zcdp_profile
 from sandbox_guard.privacy.rounding import up, up_root
 
-MOST_RHO = 1000 * RHO_UNITS
-"""No single amount is larger. At rho 1000 nothing is private, and budgets end long before."""
+MOST_RHO = 10**7 * RHO_UNITS
+"""No single amount is larger. Budgets end long before; only tests, which compare with exact answers, come near."""
+
+PROFILED = 1000 * RHO_UNITS
+"""OpenDP's profile overflows somewhere above it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ def to_epsilon(rho_units: int, delta_units: int, at_delta: float) -> tuple[float
     if not 0 < at_delta < 1:
         raise ValueError(f"the delta of a conversion lies between 0 and 1, not {at_delta}")
     delta = up(Fraction(at_delta) + Fraction(delta_units, DELTA_UNITS))
+    if rho_units > PROFILED:
+        return _textbook(rho_units, at_delta), delta
     return (_profile(rho_units).epsilon(at_delta) if rho_units else 0.0), delta
 
 
@@ -102,6 +107,12 @@ def rho_for_epsilon(epsilon: float, delta: float) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
+
+
+def _textbook(rho_units: int, delta: float) -> float:
+    """rho + 2 sqrt(rho log 1/delta), rounded up (Bun and Steinke 2016, Proposition 1.3)."""
+    rho = rho_units / RHO_UNITS
+    return (rho + 2 * math.sqrt(rho * math.log(1 / delta))) * (1 + 1e-12)
 
 
 def check_epsilon(epsilon: float) -> None:

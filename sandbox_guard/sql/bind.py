@@ -13,7 +13,7 @@ from sandbox_guard.sql.contribution import UNIT, Contribution, Source
 from sandbox_guard.sql.expressions import bind_expr, bind_predicate, conjuncts
 from sandbox_guard.sql.grouping import BlockGroups, ExactGroups, Grouped, as_number, key_columns, unit_is_key
 from sandbox_guard.sql.kinds import Field, Kind, Open, Private, Relation, Unit
-from sandbox_guard.sql.projection import Item, project, touches_released
+from sandbox_guard.sql.projection import Item, project, relabelled, touches_released
 from sandbox_guard.sql.relation import (
     Column,
     Constant,
@@ -45,7 +45,7 @@ def bind_query(
     ctes = dict(ctes or {})
     for cte in query.tail.ctes:
         bound = bind_query(cte.query, binding, ctes, outer)
-        ctes[cte.name.lower()] = bound.labelled(cte.columns, query.place)
+        ctes[cte.name.lower()] = relabelled(binding, bound, cte.columns, query.place)
     match query:
         case syntax.Select():
             return _select(query, binding, ctes, outer)
@@ -75,7 +75,7 @@ def _from(source: syntax.From | None, binding: Binding, ctes: Ctes, outer: Scope
             return _table(source, binding, ctes)
         case syntax.Derived():
             bound = bind_query(source.query, binding, ctes, outer)
-            return bound.labelled(source.columns, source.place).aliased(source.alias)
+            return relabelled(binding, bound, source.columns, source.place).aliased(source.alias)
         case syntax.Function():
             return _range(source, binding).aliased(source.alias or source.call.function)
         case syntax.Join():
@@ -86,11 +86,13 @@ def _table(name: syntax.TableName, binding: Binding, ctes: Ctes) -> Relation:
     label = name.parts[-1].lower()
     alias = name.alias or name.parts[-1]
     if len(name.parts) == 1 and label in ctes:
-        return instance(binding, ctes[label]).labelled(name.columns, name.place).aliased(alias)
+        found = instance(binding, ctes[label])
+        return relabelled(binding, found, name.columns, name.place).aliased(alias)
     qualified = len(name.parts) == 1 or (len(name.parts) == 2 and name.parts[0].lower() == "main")
     tables = binding.catalogue.tables
     if qualified and label in tables:
-        return scan(tables[label], binding).labelled(name.columns, name.place).aliased(alias)
+        stored = scan(tables[label], binding)
+        return relabelled(binding, stored, name.columns, name.place).aliased(alias)
     if qualified and label in binding.catalogue.known:
         raise Refused("access.table", place=name.place, table=label)
     raise Refused(

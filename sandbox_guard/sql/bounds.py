@@ -150,7 +150,7 @@ def _inverse(a: Bound) -> Bound:
 
 def _rounded(end: Bound) -> Bound:
     if _size(end) >= MOST_DOUBLE:
-        return math.copysign(math.inf, end)
+        return math.inf if end > 0 else -math.inf
     return Fraction(float(end))
 
 

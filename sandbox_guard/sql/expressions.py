@@ -20,7 +20,7 @@ from sandbox_guard.sql.relation import (
     Type,
 )
 from sandbox_guard.sql.scope import Scope
-from sandbox_guard.sql.walk import columns_of
+from sandbox_guard.sql.walk import free_columns
 
 TRUTH = Domain(Type.BOOLEAN, values=(False, True), nullable=False)
 
@@ -164,7 +164,7 @@ def _membership(expr: syntax.In, scope: Scope) -> Expr:
         raise Refused("sql.subquery_columns", place=expr.place, wanted=len(bound))
     if isinstance(relation.kind, Private):
         return _private_membership(expr, bound, relation, scope)
-    if not _correlated(relation, scope):
+    if not _correlated(relation):
         relation = scope.binding.compute(relation)
     tests = []
     for value, field in zip(bound, relation.fields):
@@ -199,9 +199,7 @@ def _in_list(expr: syntax.In, items: tuple[syntax.Expr, ...], scope: Scope) -> E
     return functions.apply("not", (test,), expr.place) if expr.negated else test
 
 
-def _private_membership(
-    expr: syntax.In, bound: tuple[Expr, ...], relation: Relation, scope: Scope
-) -> Expr:
+def _private_membership(expr: syntax.In, bound: tuple[Expr, ...], relation: Relation, scope: Scope) -> Expr:
     """`unit IN (SELECT unit FROM private …)`, printed as [NOT] EXISTS on the dense ids. The unit is
     never NULL (the invariant), so IN and EXISTS agree; other columns may not be NULL under NOT IN."""
     tests = []
@@ -218,7 +216,7 @@ def _exists(expr: syntax.Exists, scope: Scope) -> Expr:
     relation = subquery(expr.query, scope)
     if isinstance(relation.kind, Private):
         ties.require_correlated(relation, expr.place)
-    elif not _correlated(relation, scope):
+    elif not _correlated(relation):
         relation = scope.binding.compute(relation)
     return ExistsIn(relation.node, expr.negated, TRUTH)
 
@@ -235,7 +233,7 @@ def _scalar(expr: syntax.Scalar, scope: Scope) -> Expr:
         return ScalarOf(relation.node, _nullable(column.domain), column.scale)
     if relation.contribution.rows() != 1:
         raise Refused("kind.scalar_rows", place=expr.place)
-    if not _correlated(relation, scope):
+    if not _correlated(relation):
         computed = scope.binding.compute(relation)
         assert isinstance(computed.node, Computed) and isinstance(computed.kind, Open)
         domain = _nullable(column.domain)
@@ -257,6 +255,5 @@ def _in_private(scope: Scope) -> bool:
     return any(s.relation.private and s.grouped is None for s in scope.scopes())
 
 
-def _correlated(relation: Relation, scope: Scope) -> bool:
-    visible = {f.column.id for s in scope.scopes() for f in s.relation.fields}
-    return bool(columns_of(relation.node) & visible)
+def _correlated(relation: Relation) -> bool:
+    return bool(free_columns(relation.node))

@@ -41,7 +41,7 @@ from sandbox_guard.sql.relation import (
     Type,
 )
 from sandbox_guard.sql.scope import Scope
-from sandbox_guard.sql.walk import nodes
+from sandbox_guard.sql.walk import free_columns, nodes
 
 CELLS = 1_000_000
 """Most cells of one result."""
@@ -328,7 +328,10 @@ class BlockGroups:
         binding = self.rows.binding
         facts = source.contribution
         rows = self._bounded(facts.rows())
-        discovered = self.discover or any(isinstance(d, Discovered) for d in self.domains)
+        if free_columns((source.node, self.items, tuple(self.found))):
+            raise Refused("kind.untied_subquery", place=self.place)
+        # Keys alone, that policy lists: only what is there answers anything.
+        discovered = self.discover or (bool(self.keys) and not self.found) or any(isinstance(d, Discovered) for d in self.domains)
         discovery = Sensitivity.of_rows(rows, 1, self._cells(facts), 1) if discovered else None
         domains = tuple(Discovered() for _ in self.domains) if discovered else self.domains
         datasets = _private_datasets(self.rows, (source.node, self.items, tuple(self.found)))

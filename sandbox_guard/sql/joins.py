@@ -20,7 +20,6 @@ from sandbox_guard.sql.relation import (
     JoinOf,
     Node,
     Project,
-
     Sort,
     WindowOf,
 )
@@ -51,9 +50,7 @@ def join(
         case _KIND.RIGHT:
             joined = _left(right, left, conditions, scope, place)
             order = {f.column.id: i for i, f in enumerate(left.fields + right.fields)}
-            joined = replace(
-                joined, fields=tuple(sorted(joined.fields, key=lambda f: order[f.column.id]))
-            )
+            joined = replace(joined, fields=tuple(sorted(joined.fields, key=lambda f: order[f.column.id])))
         case _KIND.LEFT:
             joined = _left(left, right, conditions, scope, place)
         case _KIND.FULL:
@@ -190,9 +187,7 @@ def _left(
     return replace(joined, total=_total(left, right, joined))
 
 
-def _tied(
-    left: Kind, right: Private, conditions: tuple[Expr, ...], place: Place | None
-) -> tuple[Expr, ...]:
+def _tied(left: Kind, right: Private, conditions: tuple[Expr, ...], place: Place | None) -> tuple[Expr, ...]:
     """The tie stands in ON of this very join (an ON of another outer join does not remove rows)."""
     assert isinstance(left, Private)
     mine, theirs = left.unit, right.unit
@@ -204,9 +199,7 @@ def _tied(
 
 
 def _nullable(field: Field) -> Field:
-    return replace(
-        field, column=replace(field.column, domain=replace(field.column.domain, nullable=True))
-    )
+    return replace(field, column=replace(field.column, domain=replace(field.column.domain, nullable=True)))
 
 
 def _supplied(
@@ -251,9 +244,7 @@ def _full(
     if isinstance(left.kind, Private) and isinstance(right.kind, Private):
         for mine in left.kind.unit.published:
             held = {
-                m.column.id
-                for m, label in zip(merged, using)
-                if _named(left, label, place).column.id in mine
+                m.column.id for m, label in zip(merged, using) if _named(left, label, place).column.id in mine
             }
             published.append(frozenset(held))
         kind = replace(
@@ -340,9 +331,7 @@ def _named(side: Relation, label: str, place: Place | None) -> Field:
     return found[0]
 
 
-def _using(
-    left: Relation, right: Relation, using: tuple[str, ...], place: Place | None
-) -> tuple[Expr, ...]:
+def _using(left: Relation, right: Relation, using: tuple[str, ...], place: Place | None) -> tuple[Expr, ...]:
     return tuple(
         functions.apply("=", (_named(left, u, place).column, _named(right, u, place).column), place)
         for u in using
@@ -360,5 +349,3 @@ def _merged(joined: Relation, right: Relation, using: tuple[str, ...]) -> Relati
             for f in joined.fields
         ),
     )
-
-

@@ -1,7 +1,7 @@
 """The three kinds of relation (DESIGN section 3), and the one invariant that the rules in `joins` keep:
 
-    a row of Private(u) is a deterministic function of that one unit's own rows and of public data,
-    and u is never NULL.
+a row of Private(u) is a deterministic function of that one unit's own rows and of public data,
+and u is never NULL.
 """
 
 from __future__ import annotations

@@ -502,6 +502,7 @@ OPERATIONS: dict[str, Operation] = {
         for u in (*_UNITS, "decade")
     },
     **{f"diff_{u}": Operation(f"system.main.date_diff('{u}', {{0}}, {{1}})", _date_diff(u)) for u in _UNITS},
+    "days_between": Operation(_infix("-"), lambda a, b: (a - b).days),
     "days": Operation("({0} - DATE '1970-01-01')", bounds.day),
     "date_of_days": Operation(
         lambda node, a: once(

@@ -241,12 +241,17 @@ class _Printer:
     sources: Sources
     used: frozenset[int]
     relations: int = 0
+    selects: int = 0
 
     # ------------------------------------------------------------------------------- relations
 
+    def text(self, select: _Select) -> str:
+        self.selects += 1
+        return select.text()
+
     def derived(self, select: _Select) -> str:
         self.relations += 1
-        return f"({select.text()}) AS r{self.relations}"
+        return f"({self.text(select)}) AS r{self.relations}"
 
     def open(self, node: Node) -> _Select:
         """A SELECT to which a WHERE may be added and whose list may be replaced."""
@@ -311,7 +316,7 @@ class _Printer:
             right = self.open(node.right)
             if node.on is not None:
                 right.where.append(self.expr(node.on))
-            exists = f"EXISTS ({replace(right, columns=[]).text()})"
+            exists = f"EXISTS ({self.text(replace(right, columns=[]))})"
             select.where.append(exists if node.kind == "semi" else f"(NOT {exists})")
             return select
         left, right_select = self.open(node.left), self.select(node.right)
@@ -360,7 +365,7 @@ class _Printer:
             select = self.open(side)
             select.columns = [(c, self.typed(e, c)) for c, e in zip(node.columns, exprs, strict=True)]
             select.plain = False
-            sides.append(select.text())
+            sides.append(self.text(select))
         word = node.op.upper() + (" ALL" if node.all else "")
         self.relations += 1
         columns = [(c, _column(c)) for c in node.columns]
@@ -413,9 +418,9 @@ class _Printer:
                 )
             case ExistsIn():
                 select = self.select(expr.relation)
-                return f"({'NOT ' if expr.negated else ''}EXISTS ({select.text()}))"
+                return f"({'NOT ' if expr.negated else ''}EXISTS ({self.text(select)}))"
             case ScalarOf():
-                return f"({self.select(expr.relation).text()})"
+                return f"({self.text(self.select(expr.relation))})"
 
     def aggregate(self, call: Aggregate) -> str:
         modifiers = _Modifiers(
@@ -671,12 +676,17 @@ def print_relation(
     node: Node, sources: Sources | None = None, columns: Sequence[Column] | None = None
 ) -> str:
     """A SELECT with these columns of the relation (all by default), ENUMs as VARCHAR."""
+    return _relation(node, sources, columns)[0]
+
+
+def _relation(node: Node, sources: Sources | None, columns: Sequence[Column] | None) -> tuple[str, _Printer]:
     shown = tuple(columns) if columns is not None else columns_of(node)
     printer = _Printer(sources or Literals(), _used([node]) | {c.id for c in shown})
     select = printer.select(node)
     if [c.id for c, _ in select.columns] != [c.id for c in shown] or any(c.enum for c in shown):
-        select = _Select(printer.derived(select), [(replace(c, enum=False), printer.expr(c)) for c in shown])
-    return select.text()
+        source = printer.derived(select)
+        select = _Select(source, [(replace(c, enum=False), printer.expr(c)) for c in shown])
+    return printer.text(select), printer
 
 
 def print_expr(expr: Expr, sources: Sources | None = None) -> str:
@@ -685,6 +695,10 @@ def print_expr(expr: Expr, sources: Sources | None = None) -> str:
 
 def print_block(block: Block, sources: Sources | None = None) -> str:
     """The exact integers: columns k0, k1, …, `u` where keys are discovered, then m0, m1, … as BIGINT."""
+    return _block(block, sources)[0]
+
+
+def _block(block: Block, sources: Sources | None) -> tuple[str, _Printer]:
     keys = tuple(k.expr for k in block.keys)
     used = _used([block.source, *keys, *block.measures]) | _expressions(keys) | {c.id for c in block.unit}
     printer = _Printer(sources or Literals(), used)
@@ -700,7 +714,8 @@ def print_block(block: Block, sources: Sources | None = None) -> str:
         parts.append("WHERE " + " AND ".join(select.where))
     if keys:
         parts.append("GROUP BY " + ", ".join(f"({printer.expr(k, enum=True)})" for k in keys))
-    return " ".join(parts)
+    printer.selects += 1
+    return " ".join(parts), printer
 
 
 def _measure(measure: Measure, printer: _Printer, distinct_units: str) -> str:
@@ -747,12 +762,22 @@ def _steps(measure: Measure, printer: _Printer) -> str:
 
 @dataclass(frozen=True)
 class Census:
-    """What the printed text must hold: stored tables with the columns read from them, and SELECTs."""
+    """What the printed text must turn out to hold when the engine's own parser reads it."""
 
     tables: frozenset[tuple[str, str]]
+    """Dataset and table."""
     columns: frozenset[str]
+    """Stored names."""
+    selects: int
+    """Its own SELECTs; the parser counts one more for each VALUES list."""
 
 
-def tables_of(tree: object) -> frozenset[tuple[str, str]]:
-    """Dataset and table of every scan in the tree."""
-    return frozenset((n.dataset, n.table) for n in nodes(tree) if isinstance(n, Scan))
+def tables_and_selects(tree: Node | Block, sources: Sources | None = None) -> Census:
+    """A second opinion on the printed text (an injected SELECT or table would not be in the tree)."""
+    printer = _block(tree, sources)[1] if isinstance(tree, Block) else _relation(tree, sources, None)[1]
+    scans = [n for n in nodes(tree) if isinstance(n, Scan)]
+    return Census(
+        frozenset((s.dataset, s.table) for s in scans),
+        frozenset(name for s in scans for c, name in s.columns if c.id in printer.used),
+        printer.selects,
+    )

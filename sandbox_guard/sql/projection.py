@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sandbox_guard.sql.kinds import Field, Open, Private, Relation, Unit
+from sandbox_guard.errors import Place, Refused
+from sandbox_guard.sql.kinds import Field, Kind, Open, Private, Relation, Unit
 from sandbox_guard.sql.plan import Computation
 from sandbox_guard.sql.relation import Column, Computed, Expr, Project, Released
 from sandbox_guard.sql.scope import Binding
@@ -27,6 +28,7 @@ def project(binding: Binding, relation: Relation, items: tuple[Item, ...]) -> Re
     columns: list[tuple[Column, Expr]] = []
     fields: list[Field] = []
     for item in items:
+        _insist_on_lineage(binding, relation, item)
         column = binding.column(item.expr)
         if isinstance(item.expr, Column):
             facts = facts.copied(item.expr.id, column.id)
@@ -58,6 +60,40 @@ def project(binding: Binding, relation: Relation, items: tuple[Item, ...]) -> Re
         kind=kind,
         contribution=facts,
     )
+
+
+def _insist_on_lineage(binding: Binding, relation: Relation, item: Item) -> None:
+    """A column called like the unit must be the unit, or keep the name it had. The unit is found by
+    lineage, so anything else would be sound; but whoever reads on would take it for the unit."""
+    same = item.expr.id if isinstance(item.expr, Column) else None
+    kept = any(f.column.id == same and f.label.lower() == item.label.lower() for f in relation.fields)
+    if not kept and item.label.lower() in unit_names(binding, relation.kind) and not is_unit(relation, same):
+        raise Refused("name.unit_shadow", name=item.label)
+
+
+def relabelled(
+    binding: Binding, relation: Relation, labels: tuple[str, ...], place: Place | None
+) -> Relation:
+    """`AS t(a, b)`."""
+    renamed = relation.labelled(labels, place)
+    for f in renamed.fields[: len(labels)]:
+        if f.label.lower() in unit_names(binding, relation.kind) and not is_unit(relation, f.column.id):
+            raise Refused("name.unit_shadow", place=place, name=f.label)
+    return renamed
+
+
+def unit_names(binding: Binding, kind: Kind) -> set[str]:
+    """What the unit's columns are called in the tables of a private relation."""
+    if not isinstance(kind, Private):
+        return set()
+    tables = binding.catalogue.tables.values()
+    return {u for t in tables if t.dataset in kind.datasets for u in t.unit}
+
+
+def is_unit(relation: Relation, column: int | None) -> bool:
+    """Does the column hold the unit's published id, by lineage?"""
+    kind = relation.kind
+    return isinstance(kind, Private) and any(column in p for u in kind.units for p in u.published)
 
 
 def touches_released(binding: Binding, tree: object) -> bool:

@@ -1168,7 +1168,9 @@ def _dated(symbol: str, a: Expr, b: Expr) -> Expr:
     types = (a.domain.type, b.domain.type)
     if symbol == "-" and types[0] is Type.DATE and types[1] in (Type.DATE, Type.STRING):
         args, _, _ = unify("-", (a, b))
-        return _build("-", args, Type.INTEGER, Interval.of(args[0].domain) - Interval.of(args[1].domain))
+        return _build(
+            "days_between", args, Type.INTEGER, Interval.of(args[0].domain) - Interval.of(args[1].domain)
+        )
     if symbol == "+" and types == (Type.INTEGER, Type.DATE):
         a, b = b, a
     elif types != (Type.DATE, Type.INTEGER):

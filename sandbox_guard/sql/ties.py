@@ -74,9 +74,7 @@ def parts_equated(a: Unit, b: Unit, conditions: tuple[Expr, ...]) -> frozenset[i
             i
             for i, condition in enumerate(conditions)
             if (pair := equality(condition)) is not None
-            and (
-                (pair[0] in mine and pair[1] in theirs) or (pair[1] in mine and pair[0] in theirs)
-            )
+            and ((pair[0] in mine and pair[1] in theirs) or (pair[1] in mine and pair[0] in theirs))
         ]
         if not found:
             return None
@@ -89,9 +87,7 @@ def require_correlated(relation: Relation, place: Place | None) -> None:
         raise Refused("kind.untied_subquery", place=place)
 
 
-def _tied_inside(
-    relation: Relation, conditions: tuple[Expr, ...]
-) -> tuple[Relation, tuple[Expr, ...]]:
+def _tied_inside(relation: Relation, conditions: tuple[Expr, ...]) -> tuple[Relation, tuple[Expr, ...]]:
     """Merge units of the relation that the conditions equate."""
     kind = relation.kind
     if not isinstance(kind, Private):
@@ -242,4 +238,3 @@ def _compared(domain: Domain, op: str, value: Scalar) -> Domain:
     if lo is not None and hi is not None and lo > hi:
         lo = hi  # no row passes: any bound is true
     return replace(domain, lo=lo, hi=hi)
-

@@ -25,6 +25,24 @@ def columns_of(tree: Any) -> set[int]:
     return {n.id for n in nodes(tree) if isinstance(n, bound.Column)}
 
 
+def free_columns(tree: Any) -> set[int]:
+    """Columns that a bound tree names but does not make: those of an enclosing query."""
+    made: set[int] = set()
+    for node in nodes(tree):
+        match node:
+            case bound.Scan() | bound.Released() | bound.Computed():
+                made |= {c.id for c, _ in node.columns}
+            case bound.Rows() | bound.SetOf():
+                made |= {c.id for c in node.columns}
+            case bound.RangeOf():
+                made.add(node.column.id)
+            case bound.Project() | bound.WindowOf():
+                made |= {c.id for c, _ in node.columns}
+            case bound.GroupBy():
+                made |= {c.id for c, _ in (*node.keys, *node.aggregates, *node.grouping)}
+    return columns_of(tree) - made
+
+
 def own_nodes(expr: Any) -> Iterator[Any]:
     """Every node of an expression of the analyst's, subqueries left out: their aggregates are theirs."""
     if isinstance(expr, (syntax.Exists, syntax.Scalar)):

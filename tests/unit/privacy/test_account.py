@@ -121,7 +121,7 @@ def test_a_delta_outside_0_to_1_is_a_mistake_of_the_caller(delta: float) -> None
 
 
 def test_the_largest_amount_converts() -> None:
-    assert 1000 < to_epsilon(MOST_RHO, 0, 1e-6)[0] < 1300
+    assert 1000 < to_epsilon(1000 * RHO_UNITS, 0, 1e-6)[0] < 1300
 
 
 @pytest.mark.parametrize("scales", [(3.0, 7.0), (2.5, 2.5)])
