@@ -112,7 +112,9 @@ def number(value: object, decimals: int | None = None) -> str:
     if isinstance(value, int) and not decimals:
         return f"{value:,}"
     if isinstance(value, (int, float)):
-        return f"{value:,.{decimals}f}" if decimals is not None else f"{value:,.6g}"
+        if decimals is None and abs(value) < 1e6:
+            return f"{value:,.6g}"
+        return f"{value:,.{decimals or 0}f}"
     return str(value)
 
 

@@ -54,8 +54,8 @@ class Error(Exception):
     def _repr_html_(self) -> str:
         text = "\n".join(self.lines())
         return (
-            '<pre style="border-left:4px solid #b3261e;padding:.5em 1em;margin:0;'
-            f'white-space:pre-wrap">{escape(text)}</pre>'
+            '<pre style="border-left:4px solid #b3261e;padding:.5em 1em;margin:0;white-space:pre-wrap;'
+            f'font-family:var(--jp-code-font-family,monospace)">{escape(text)}</pre>'
         )
 
 
