@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
+import re
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -125,6 +128,7 @@ def key(row: tuple[Any, ...]) -> tuple[Any, ...]:
 def agree(duck: duckdb.DuckDBPyConnection, node: Node, *, ordered: bool = False) -> list[tuple[Any, ...]]:
     """Same rows from both, and some at all."""
     sql = printer.print_relation(node, SOURCES)
+    second_opinion(duck, sql, printer.tables_and_selects(node, SOURCES))
     got = [tuple(r) for r in duck.execute(sql).fetchall()]
     ids = [c.id for c in printer.columns_of(node)]
     expected = [tuple(r[i] for i in ids) for r in GIVEN.rows(node)]
@@ -140,6 +144,46 @@ def agree(duck: duckdb.DuckDBPyConnection, node: Node, *, ordered: bool = False)
             )
             assert close or (type(x) is type(y) and x == y), (a, b, sql)
     return got
+
+
+def parts(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a JSON document."""
+    if isinstance(tree, dict):
+        yield tree
+        for value in tree.values():
+            yield from parts(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from parts(value)
+
+
+OPERATORS = {
+    "list_value",
+    "row",
+    "grouping",
+    *["+", "-", "*", "/", "//", "%", "||", "~~", "~~~", "like", "ilike"],
+}
+
+
+def second_opinion(duck: duckdb.DuckDBPyConnection, sql: str, census: printer.Census) -> None:
+    """The engine's own parser sees the tables, columns, functions and SELECTs of the tree, and no more."""
+    row = duck.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+    assert row is not None
+    document = json.loads(row[0])
+    assert not document["error"], document
+    assert len(document["statements"]) == 1
+    found = list(parts(document))
+    paths = [p["qualified_name"]["path"] for p in found if p.get("type") == "BASE_TABLE"]
+    assert {(path[0], path[2]) for path in paths} == census.tables
+    assert all(path[1] == "main" and len(path) == 3 for path in paths)
+    read = {name for p in found if p.get("type") == "COLUMN_REF" for name in p["column_names"]}
+    assert {n for n in read if not re.fullmatch(r"c\d+|v", n)} == census.columns
+    values = sum(p.get("type") == "EXPRESSION_LIST" for p in found)
+    assert sum(p.get("type") == "SELECT_NODE" for p in found) == census.selects + values
+    for part in found:
+        if part.get("class") in ("FUNCTION", "WINDOW") and "qualified_name" in part:
+            path = part["qualified_name"]["path"]
+            assert path[:2] == ["system", "main"] or path[-1] in OPERATORS, path
 
 
 C = scalars.constant
@@ -374,6 +418,7 @@ def test_blocks(duck: duckdb.DuckDBPyConnection, keyed: bool, empty: bool) -> No
         3,
     )
     sql = printer.print_block(block)
+    second_opinion(duck, sql, printer.tables_and_selects(block))
     result = duck.execute(sql)
     assert result.description is not None
     names = [d[0] for d in result.description]
