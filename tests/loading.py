@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import yaml
 
 from sandbox_guard.engines.versions import current
 from sandbox_guard.policy.model import (
@@ -118,3 +119,9 @@ def stored(home: Path, sql: str, dataset: str = "city") -> list[tuple[Any, ...]]
     assert version is not None
     with duckdb.connect(str(version.data), read_only=True) as connection:
         return connection.execute(sql).fetchall()
+
+
+def read_columns(policy: Path, table: str) -> list[str]:
+    """The names of a table's columns, as its policy file writes them."""
+    columns: dict[str, Any] = yaml.safe_load(policy.read_text("utf-8"))["tables"][table]["columns"]
+    return list(columns)

@@ -43,7 +43,7 @@ Record = Callable[[Mapping[str, str]], bool]
 """Tell the ledger which version of each dataset there is; False where it did not answer. Telling it again
 changes nothing, so what one load could not tell, the next one does."""
 
-console = Console(highlight=False, markup=False)
+console = Console(highlight=False, markup=False, soft_wrap=True)
 
 PolicyFolder = Annotated[
     Path, typer.Option("--policies", envvar="SANDBOX_GUARD_POLICIES", help="策略目录 · The policy folder.")
@@ -157,7 +157,6 @@ def _load(policies: Policies, dataset: str, files: Mapping[str, Path], home: Pat
     if not record(_versions(policies, home)):
         console.print(
             "台账没有应答：下一次载入时补记日志。 / The ledger does not answer: the next load will tell it.",
-            soft_wrap=True,
         )
 
 
@@ -201,6 +200,9 @@ def _by_table(policies: Policies, dataset: str, files: list[str]) -> dict[str, P
         known = ", ".join(policies.datasets)
         _explain(LoadRefused((Problem("load.unknown_dataset", dataset, facts={"known": known}),)))
         raise typer.Exit(1)
+    tables = list(policies.datasets[dataset].tables)
+    if len(tables) == len(files) == 1 and "=" not in files[0]:
+        return {tables[0]: Path(files[0])}
     named = (file.partition("=") for file in files)
     return {
         (before if sign else Path(before).stem).lower(): Path(after if sign else before)

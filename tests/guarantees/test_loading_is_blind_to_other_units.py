@@ -160,8 +160,8 @@ def test_many_row_groups_and_threads_change_nothing(tmp_path: Path) -> None:
         )
     loans = loading.loans(max_rows=rows, max_rows_per_unit=20)
     policies = loading.policies({"loans": loans})
-    key = None
-    kept = []
+    key: Path | None = None
+    kept: list[Path] = []
     for name, means in (
         ("all", Means(threads=1)),
         ("all", Means(threads=4, bucket_rows=50_000)),

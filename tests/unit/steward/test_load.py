@@ -478,3 +478,13 @@ def test_one_load_at_a_time(home: Path) -> None:
         load_loans(home, "1,1,,,,\n")
     assert refused.value.code == "load.busy" and str(os.getpid()) in refused.value.message.en
     load_loans(home, "1,1,,,,\n")
+
+
+def test_a_machine_out_of_memory_is_a_refusal_and_changes_nothing(home: Path) -> None:
+    load_loans(home, "1,1,,,,\n")
+    rows = "".join(f"{n},{n},,,,\n" for n in range(900))
+    with pytest.raises(LoadRefused) as refused:
+        load_loans(home, rows, memory="3MB")
+    assert refused.value.code == "load.resources"
+    assert city.stored(home, "SELECT count(*) FROM loans") == [(1,)]
+    assert sorted(f.name for f in (home / "restricted" / "city").iterdir()) == ["1"]
