@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -171,7 +170,11 @@ class Result(pd.DataFrame):
             above=cut,
             heads=[str(name) for name in self.columns],
             rows=[[_sample_cell(value) for value in row] for row in head.itertuples(index=False, name=None)],
-            right=frozenset(i for i, dtype in enumerate(self.dtypes) if pd.api.types.is_numeric_dtype(dtype)),
+            right=frozenset(
+                i
+                for i, dtype in enumerate(self.dtypes)
+                if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+            ),
         )
 
 
@@ -211,6 +214,8 @@ def _cuts(answer: Answer, shown: int) -> list[str]:
     cuts = [pick(note) for note in answer.notes]
     if shown < answer.rows:
         cuts.append(say("rows_shown", shown=f"{shown:,}", total=f"{answer.rows:,}"))
+    if answer.rows == 0:
+        cuts.append(say("no_rows"))
     return cuts
 
 
@@ -271,10 +276,10 @@ def _guarantee(answer: Answer) -> str:
 
 
 def _sample_cell(value: object) -> str:
-    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if value is pd.NaT:
         return "—"
     if isinstance(value, pd.Timestamp):
         return str(value.date()) if value == value.normalize() else str(value)
     if hasattr(value, "item"):
         value = value.item()
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+    return str(value) if isinstance(value, int) else number(value)  # a year or an id reads badly with commas
