@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from sandbox_guard.errors import Text
 from sandbox_guard.intervals import Intervals
-from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.ledger.wire import Amount, Balance, Release, Spend
 from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Population
+from sandbox_guard.privacy.account import to_epsilon
 from sandbox_guard.sql import functions
 from sandbox_guard.sql.plan import Output, Plan
-from sandbox_guard.ledger.wire import Amount, Balance, Release, Spend
 
 HIGH, USABLE = 0.05, 0.20
 """A number whose half-width is at most 5 % of it is 'high', at most 20 % 'usable', else 'caution'."""
@@ -29,14 +29,18 @@ HIGH, USABLE = 0.05, 0.20
 def body(plan: Plan, table: pa.Table, found: Intervals) -> str:
     """Canonical JSON of what is released."""
     columns, rows, low, high = [], {}, {}, {}
-    for i, (output, widths) in enumerate(zip(plan.outputs, found.half_widths)):
+    for i, (output, widths) in enumerate(zip(plan.outputs, found.half_widths, strict=True)):
         values = _values(table, output)
         rows[str(i)] = values
         columns.append(_column(output, values, widths))
         if widths is not None and columns[-1]["type"] in ("integer", "real"):
             spread = [None if math.isnan(w) else float(w) for w in widths]
-            low[str(i)] = [None if v is None or w is None else v - w for v, w in zip(values, spread)]
-            high[str(i)] = [None if v is None or w is None else v + w for v, w in zip(values, spread)]
+            low[str(i)] = [
+                None if v is None or w is None else v - w for v, w in zip(values, spread, strict=True)
+            ]
+            high[str(i)] = [
+                None if v is None or w is None else v + w for v, w in zip(values, spread, strict=True)
+            ]
     return json.dumps(
         {
             "columns": columns,
@@ -57,7 +61,7 @@ def body(plan: Plan, table: pa.Table, found: Intervals) -> str:
 def _column(output: Output, values: list[Any], widths: np.ndarray[Any, Any] | None) -> dict[str, Any]:
     reliability = None
     if widths is not None:
-        reliability = [_reliability(v, w) for v, w in zip(values, widths)]
+        reliability = [_reliability(v, w) for v, w in zip(values, widths, strict=True)]
     kind = output.column.domain.type.value
     return {
         "name": output.label,
@@ -155,7 +159,9 @@ def more_like(spends: tuple[Spend, ...], balances: tuple[Balance, ...], datasets
             account = balance.account
             if account.population != spend.population:
                 continue
-            price = spend.datasets.get(account.dataset or "", None) if account.level == "dataset" else spend.cost
+            price = (
+                spend.datasets.get(account.dataset or "", None) if account.level == "dataset" else spend.cost
+            )
             if price is None:
                 continue
             left = account.cap.rho - balance.spent.rho
@@ -165,9 +171,7 @@ def more_like(spends: tuple[Spend, ...], balances: tuple[Balance, ...], datasets
     return int(min(fits))
 
 
-def budget(
-    balances: tuple[Balance, ...], populations: dict[str, Population], typical: int
-) -> dict[str, Any]:
+def budget(balances: tuple[Balance, ...], populations: dict[str, Population], typical: int) -> dict[str, Any]:
     """All levels of each population (Architecture: Budget)."""
     names = sorted({b.account.population for b in balances})
     return {
@@ -211,7 +215,7 @@ def answer(
     """The whole answer (Architecture: Answer)."""
     shown: dict[str, Any] = json.loads(release.body)
     if plan is not None:
-        for column, output in zip(shown["columns"], plan.outputs):
+        for column, output in zip(shown["columns"], plan.outputs, strict=True):
             column["name"] = output.label  # the same question under other headings is the same question
     populations = {s.population for s in release.spends}
     return {

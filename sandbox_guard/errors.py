@@ -15,10 +15,11 @@ read the same table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, ClassVar, Mapping
+from typing import Any, ClassVar
 
 import yaml
 

@@ -11,18 +11,18 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Callable, Mapping, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from sandbox_guard import answers
 from sandbox_guard.errors import Fault, Refused, Text
-from sandbox_guard.intervals import _direct as direct_measure
-from sandbox_guard.intervals import intervals
+from sandbox_guard.intervals import direct_measure, intervals
 from sandbox_guard.ledger.wire import (
     Amount,
     Asker,
@@ -43,8 +43,8 @@ from sandbox_guard.sql.parse import parse
 from sandbox_guard.sql.plan import Plan
 from sandbox_guard.sql.planner import digest, plan
 from sandbox_guard.sql.printer import print_block
-
-log = logging.getLogger(__name__)
+from sandbox_guard.sql.relation import Scan
+from sandbox_guard.sql.walk import nodes
 
 
 @dataclass(frozen=True)
@@ -132,13 +132,11 @@ class Guard:
     def _measured(self, priced: Priced, charge: Charge) -> str:
         """Exact → noise → finish. Whatever goes wrong here is a Fault without a word of why."""
         body: str | None = None
-        try:
+        with suppress(Exception):  # the text of any error here may depend on a row
             released = measure(priced.plan, priced.quote, self.engine, self.finisher, self.timeout)
             table: pa.Table = finish(released, self.finisher, self.timeout)
             found = intervals(released, table, self.finisher, self.timeout)
             body = answers.body(priced.plan, table, found)
-        except Exception:  # noqa: BLE001  the text of any error here may depend on a row
-            pass
         if body is None:
             self.ledger.fault(self.asker, charge.charge_id)
             raise Fault()
@@ -165,7 +163,7 @@ class Guard:
         """The strategy, our SQL and the bounds, for anyone to check."""
         priced = self.price(asked)
         blocks = []
-        for block, bought in zip(priced.plan.blocks, priced.quote.blocks):
+        for block, bought in zip(priced.plan.blocks, priced.quote.blocks, strict=True):
             try:
                 sql = print_block(block)
             except KeyError:
@@ -190,7 +188,7 @@ class Guard:
                             "l2_squared": m.sensitivity.l2_squared,
                             **noise.as_dict(),
                         }
-                        for m, noise in zip(block.measures, bought.measures)
+                        for m, noise in zip(block.measures, bought.measures, strict=True)
                     ],
                 }
             )
@@ -205,13 +203,17 @@ class Guard:
             step = priced.plan.blocks[block].measures[at].step
             margin = float(priced.quote.blocks[block].measures[at].half_width() * step)
         elif output.noisy:
-            why = Text("误差取决于数据本身，发布后随结果给出。", "Depends on the data; comes with the release.")
+            why = Text(
+                "误差取决于数据本身，发布后随结果给出。", "Depends on the data; comes with the release."
+            )
         return {"name": output.label, "margin": margin, "why": why.as_dict() if why else None}
 
     # ------------------------------------------------------------------------------ budget
 
     def budget(self) -> dict[str, Any]:
-        return answers.budget(self.ledger.balances(self.asker), self.policies.populations, self._default_rho())
+        return answers.budget(
+            self.ledger.balances(self.asker), self.policies.populations, self._default_rho()
+        )
 
     def history(self) -> dict[str, Any]:
         balances = self.ledger.balances(self.asker)
@@ -319,9 +321,6 @@ class Guard:
         )
 
     def _tables_read(self, planned: Plan) -> set[str]:
-        from sandbox_guard.sql.relation import Scan
-        from sandbox_guard.sql.walk import nodes
-
         return {n.dataset for n in nodes((planned.steps, planned.final)) if isinstance(n, Scan)}
 
     def _charge_request(self, asked: Asked, priced: Priced) -> ChargeRequest:
@@ -379,9 +378,7 @@ def _spends(quoted: Quote) -> tuple[Spend, ...]:
         Spend(
             population=population,
             cost=Amount(rho=amount.rho, delta=amount.delta),
-            datasets={
-                d: Amount(rho=a.rho, delta=a.delta) for d, a in quoted.by_dataset(population).items()
-            },
+            datasets={d: Amount(rho=a.rho, delta=a.delta) for d, a in quoted.by_dataset(population).items()},
         )
         for population, amount in quoted.by_population().items()
     )
@@ -398,5 +395,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "0"
-
-

@@ -8,8 +8,8 @@ but what was released, so it costs nothing and leaks nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,6 @@ from sandbox_guard.sql.relation import (
     Type,
 )
 from sandbox_guard.sql.relation import Released as ReleasedTable
-
 
 DRAWS = 200
 """Simulations; a quantile of 200 draws is within 3 points of the one asked."""
@@ -55,7 +54,7 @@ class Intervals:
 
 def intervals(released: Released, table: pa.Table, finisher: Finish, timeout: float) -> Intervals:
     plan = released.plan
-    direct = [_direct(plan, o) if o.noisy else None for o in plan.outputs]
+    direct = [direct_measure(plan, o) if o.noisy else None for o in plan.outputs]
     widths: list[Floats | None] = []
     simulated: tuple[Floats, ...] | None = None
     exact = True
@@ -78,7 +77,7 @@ def intervals(released: Released, table: pa.Table, finisher: Finish, timeout: fl
     return Intervals(tuple(widths), exact)
 
 
-def _direct(plan: Plan, output: Output) -> tuple[int, int] | None:
+def direct_measure(plan: Plan, output: Output) -> tuple[int, int] | None:
     """The measure that an output column is, as it stands."""
     column = output.column.id
     node = plan.final
@@ -102,9 +101,7 @@ def _direct(plan: Plan, output: Output) -> tuple[int, int] | None:
 # -------------------------------------------------------------------------------- simulation
 
 
-def _simulated(
-    released: Released, table: pa.Table, finisher: Finish, timeout: float
-) -> tuple[Floats, ...]:
+def _simulated(released: Released, table: pa.Table, finisher: Finish, timeout: float) -> tuple[Floats, ...]:
     rowwise = _rowwise(released.plan)
     if rowwise is not None:
         return _stacked(released, rowwise, table, finisher, timeout)
@@ -151,7 +148,7 @@ def _stacked(
         for name in base.column_names
     }
     keys = block.keys.num_columns
-    for i, (values, noise) in enumerate(zip(block.measures, block.noise)):
+    for i, (values, noise) in enumerate(zip(block.measures, block.noise, strict=True)):
         drawn = np.tile(values, draws) + noise.simulate_noise(rows * draws, rng)
         stacked[f"c{keys + i}"] = pa.array(drawn, pa.int64())
     number = len(base.column_names)
@@ -225,9 +222,7 @@ def _shown_rows(
     row = Column(10**9, Domain(Type.INTEGER, nullable=False))
     base = released.blocks[index].table()
     tables = dict(released.tables())
-    tables[f"b{index}"] = base.append_column(
-        f"c{number}", pa.array(np.arange(base.num_rows), pa.int64())
-    )
+    tables[f"b{index}"] = base.append_column(f"c{number}", pa.array(np.arange(base.num_rows), pa.int64()))
     carried = _carrying(released.plan.final, index, (row, number))
     found = finisher.run(tables, print_relation(carried, Tables()), timeout)
     return _floats(found, row).astype(np.int64)
@@ -269,13 +264,13 @@ def replace_blocks(released: Released, rng: np.random.Generator) -> Mapping[str,
 
 
 def _redrawn(block: ReleasedBlock, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
-    return tuple(v + n.simulate_noise(len(v), rng) for v, n in zip(block.measures, block.noise))
+    return tuple(v + n.simulate_noise(len(v), rng) for v, n in zip(block.measures, block.noise, strict=True))
 
 
 def _rows(table: pa.Table, columns: tuple[Column, ...]) -> list[tuple[object, ...]]:
     if not columns:
         return [()] * table.num_rows
-    return list(zip(*(table.column(f"c{c.id}").to_pylist() for c in columns)))
+    return list(zip(*(table.column(f"c{c.id}").to_pylist() for c in columns), strict=True))
 
 
 def _floats(table: pa.Table, column: Column) -> Floats:
@@ -287,5 +282,3 @@ def _floats(table: pa.Table, column: Column) -> Floats:
         return np.full(len(found), np.nan)
     values = np.asarray(found.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
     return values * float(column.scale) if column.scale is not None else values
-
-

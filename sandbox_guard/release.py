@@ -7,8 +7,9 @@ what goes wrong is a `Fault`.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -100,9 +101,19 @@ def _compute(
 
 def _inlined(released: Released) -> dict[int, list[tuple[Scalar, ...]]]:
     """Computed tables as logical values, for SQL in the vault, where they are printed as literals."""
-    scales = {s.index: [c.scale for c in s.columns] for s in released.plan.steps if isinstance(s, Computation)}
+    scales = {
+        s.index: [c.scale for c in s.columns] for s in released.plan.steps if isinstance(s, Computation)
+    }
     return {
-        i: list(zip(*([functions.logical(v, s) for v in c.to_pylist()] for c, s in zip(t.columns, scales[i]))))
+        i: list(
+            zip(
+                *(
+                    [functions.logical(v, s) for v in c.to_pylist()]
+                    for c, s in zip(t.columns, scales[i], strict=True)
+                ),
+                strict=False,
+            )
+        )
         for i, t in released.computed.items()
     }
 
@@ -115,7 +126,9 @@ def _release(
     if priced.discovery is not None:
         order = _key_order(exact, block.keys)
         units = _integers(exact.column("u"))[order]
-        measured_cells(block, _keys(exact.take(pa.array(order)), block), tuple(v[order] for v in measures), units)
+        measured_cells(
+            block, _keys(exact.take(pa.array(order)), block), tuple(v[order] for v in measures), units
+        )
         mask, _ = priced.discovery.release(units)
         kept = order[mask]
         keys = _keys(exact.take(pa.array(kept)), block)
@@ -124,13 +137,11 @@ def _release(
         keys, where = _cells(block, exact, released)
         cells = tuple(_placed(values, where, keys.num_rows if block.keys else 1) for values in measures)
         measured_cells(block, keys, cells, None)
-    noisy = tuple(m.release(values) for m, values in zip(priced.measures, cells))
+    noisy = tuple(m.release(values) for m, values in zip(priced.measures, cells, strict=True))
     return ReleasedBlock(block, keys, noisy, priced.measures)
 
 
-def measured_cells(
-    block: Block, keys: pa.Table, cells: tuple[Integers, ...], units: Integers | None
-) -> None:
+def measured_cells(block: Block, keys: pa.Table, cells: tuple[Integers, ...], units: Integers | None) -> None:
     """Called with what the mechanisms are about to be handed. Does nothing: the sensitivity oracle
     stands here (`tests/seam.py`), so that noise can be off in a test and never in the product."""
 
@@ -164,7 +175,7 @@ def _cells(block: Block, exact: pa.Table, released: Released) -> tuple[pa.Table,
         index = {row: i for i, row in enumerate(rows)}
         columns = [found.column(p).to_pylist() for p in positions]
         at = np.fromiter(
-            (index.get(row, -1) for row in zip(*columns)), dtype=np.int64, count=exact.num_rows
+            (index.get(row, -1) for row in zip(*columns, strict=True)), dtype=np.int64, count=exact.num_rows
         )
         where = np.where((where < 0) | (at < 0), -1, where * len(rows) + at)
     columns_of: dict[int, list[Scalar]] = {}
@@ -174,9 +185,7 @@ def _cells(block: Block, exact: pa.Table, released: Released) -> tuple[pa.Table,
         for at_, position in enumerate(positions):
             once = list(itertools.chain.from_iterable(itertools.repeat(r[at_], inner) for r in rows))
             columns_of[position] = once * outer
-    keys = pa.table(
-        {f"c{i}": pa.array(columns_of[i], _arrow(found, i)) for i in range(len(block.keys))}
-    )
+    keys = pa.table({f"c{i}": pa.array(columns_of[i], _arrow(found, i)) for i in range(len(block.keys))})
     return keys, where
 
 
@@ -198,7 +207,7 @@ def _axes(keys: tuple[Key, ...], released: Released) -> list[Axis]:
     for supplier, positions in supplied.items():
         table = released.computed[supplier]
         picked = [table.column(keys[p].domain.column).to_pylist() for p in positions]  # type: ignore[union-attr]
-        axes.append((tuple(positions), sorted(set(zip(*picked)), key=_sortable)))
+        axes.append((tuple(positions), sorted(set(zip(*picked, strict=True)), key=_sortable)))
     return axes
 
 
@@ -212,7 +221,7 @@ def _arrow(found: pa.Table, i: int) -> pa.DataType:
 
 def _key_order(exact: pa.Table, keys: tuple[Key, ...]) -> Integers:
     """Key order, so that the order of arrival tells nothing."""
-    rows = list(zip(*(exact.column(f"k{i}").to_pylist() for i in range(len(keys)))))
+    rows = list(zip(*(exact.column(f"k{i}").to_pylist() for i in range(len(keys))), strict=True))
     return np.array(sorted(range(len(rows)), key=lambda r: _sortable(rows[r])), dtype=np.int64)
 
 

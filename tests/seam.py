@@ -23,7 +23,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-
 from sandbox_guard import release as releasing
 from sandbox_guard.engines.engine import InProcess
 from sandbox_guard.engines.versions import serving
@@ -82,7 +81,9 @@ class Bench:
     ledger: LedgerStore
     asker: Asker
 
-    def ask(self, sql: str, *, epsilon: float | None = None, params: Mapping[str, Any] = {}, **more: Any) -> Seen:
+    def ask(
+        self, sql: str, *, epsilon: float | None = None, params: Mapping[str, Any] = {}, **more: Any
+    ) -> Seen:
         """One question. `more` are other fields of `Asked`."""
         before = self.ledger.size
         seen = Seen("answered")
@@ -101,7 +102,12 @@ class Bench:
 
 
 def ask(
-    policies: str | Path, data: Data, sql: str, *, epsilon: float | None = None, params: Mapping[str, Any] = {}
+    policies: str | Path,
+    data: Data,
+    sql: str,
+    *,
+    epsilon: float | None = None,
+    params: Mapping[str, Any] = {},
 ) -> Seen:
     """One question over freshly loaded data."""
     with bench(policies, data) as ready:
@@ -124,7 +130,9 @@ def bench(policies: str | Path | Policies, data: Data, budget: int = 4 * 10**9) 
 def opened(policies: Policies, engine: Any, home: Path, budget: int = 4 * 10**9) -> Iterator[Bench]:
     """A guard and a ledger over an open engine. `budget`: rho of every account, so that none runs out."""
     ledger = LedgerStore(
-        f"sqlite:///{home / 'ledger.sqlite'}", signing_key=home / "ledger.pem", to_epsilon=partial(to_epsilon, at_delta=1e-6)
+        f"sqlite:///{home / 'ledger.sqlite'}",
+        signing_key=home / "ledger.pem",
+        to_epsilon=partial(to_epsilon, at_delta=1e-6),
     )
     terms = compile_terms(policies)
     for account in terms["accounts"]:
@@ -175,21 +183,36 @@ def watched(found: list[Measured]) -> Iterator[None]:
 
     def noting(block: Any, keys: Any, cells: tuple[Any, ...], units: Any) -> None:
         names = [f"c{i}" for i in range(len(block.keys))]
-        rows = tuple(zip(*(keys.column(n).to_pylist() for n in names))) if names else ((),)
-        for measure, values in zip(block.measures, cells):
+        rows = tuple(zip(*(keys.column(n).to_pylist() for n in names), strict=True)) if names else ((),)
+        for measure, values in zip(block.measures, cells, strict=True):
             s = measure.sensitivity
             found.append(
                 Measured(
-                    block.index, measure.kind.value, tuple(int(v) for v in values), rows, float(measure.step),
-                    s.l0, s.linf, s.l1, s.l2_squared,
+                    block.index,
+                    measure.kind.value,
+                    tuple(int(v) for v in values),
+                    rows,
+                    float(measure.step),
+                    s.l0,
+                    s.linf,
+                    s.l1,
+                    s.l2_squared,
                 )
             )
         if units is not None:
             s = block.discovery
             found.append(
                 Measured(
-                    block.index, "discovery", tuple(int(v) for v in units), rows, 1.0, s.l0, s.linf, s.l1,
-                    s.l2_squared, True,
+                    block.index,
+                    "discovery",
+                    tuple(int(v) for v in units),
+                    rows,
+                    1.0,
+                    s.l0,
+                    s.linf,
+                    s.l1,
+                    s.l2_squared,
+                    True,
                 )
             )
         original(block, keys, cells, units)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from sandbox_guard.errors import Refused
-from sandbox_guard.sql import aggregates, bounds, expressions, functions, joins, syntax, ties, values
+from sandbox_guard.sql import aggregates, bounds, functions, joins, syntax, ties, values
 from sandbox_guard.sql.catalogue import CatalogueTable, domain
 from sandbox_guard.sql.contribution import UNIT, Contribution, Source
 from sandbox_guard.sql.expressions import bind_expr, bind_predicate, conjuncts
@@ -33,7 +33,7 @@ from sandbox_guard.sql.relation import (
     WindowOf,
 )
 from sandbox_guard.sql.scope import Binding, Scope, instance
-from sandbox_guard.sql.walk import aggregate_calls, own_nodes, window_calls
+from sandbox_guard.sql.walk import aggregate_calls, own_nodes
 
 Ctes = dict[str, Relation]
 
@@ -57,11 +57,8 @@ def bind_query(
             raise Refused("sql.pivot", place=query.place)
 
 
-def _subquery(query: syntax.Query, scope: Scope) -> Relation:
+def subquery(query: syntax.Query, scope: Scope) -> Relation:
     return bind_query(query, scope.binding, scope.ctes, scope)
-
-
-expressions.subquery = _subquery
 
 
 # --------------------------------------------------------------------------------------- FROM
@@ -95,9 +92,7 @@ def _table(name: syntax.TableName, binding: Binding, ctes: Ctes) -> Relation:
         return relabelled(binding, stored, name.columns, name.place).aliased(alias)
     if qualified and label in binding.catalogue.known:
         raise Refused("access.table", place=name.place, table=label)
-    raise Refused(
-        "name.table", place=name.place, name=".".join(name.parts), there=", ".join(sorted(tables))
-    )
+    raise Refused("name.table", place=name.place, name=".".join(name.parts), there=", ".join(sorted(tables)))
 
 
 def scan(table: CatalogueTable, binding: Binding) -> Relation:
@@ -133,9 +128,7 @@ def scan(table: CatalogueTable, binding: Binding) -> Relation:
     assert policy.max_rows_per_unit is not None
     rows = policy.max_rows_per_unit
     asked = binding.rows_per_unit
-    node_: Scan | Filter = Scan(
-        table.dataset, table.name, (*named, (dense, "__unit"), (rank, "__rank"))
-    )
+    node_: Scan | Filter = Scan(table.dataset, table.name, (*named, (dense, "__unit"), (rank, "__rank")))
     if asked is not None and asked < rows:
         node_ = Filter(node_, functions.apply("<=", (rank, functions.constant(asked)), None))
         rows = asked
@@ -161,7 +154,9 @@ def _range(source: syntax.Function, binding: Binding) -> Relation:
         raise Refused("sql.range", place=call.place)
     numbers = [b for b in bounds if isinstance(b, int)]
     start, stop, step = (
-        (0, numbers[0], 1) if len(numbers) == 1 else (numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else 1)
+        (0, numbers[0], 1)
+        if len(numbers) == 1
+        else (numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else 1)
     )
     if step <= 0:
         raise Refused("sql.range", place=call.place)
@@ -205,8 +200,7 @@ def _values(query: syntax.Values, binding: Binding) -> Relation:
         raise Refused("sql.values", place=query.place)
     constants = tuple(tuple(e for e in row if isinstance(e, Constant)) for row in rows)
     columns = tuple(
-        Column(binding.number(), _union(tuple(row[i] for row in constants)))
-        for i in range(len(rows[0]))
+        Column(binding.number(), _union(tuple(row[i] for row in constants))) for i in range(len(rows[0]))
     )
     facts = Contribution((Source(len(rows), frozenset(c.id for c in columns)),))
     fields = tuple(Field(f"col{i}", c) for i, c in enumerate(columns))
@@ -267,7 +261,9 @@ def _star(star: syntax.Star, source: Relation) -> list[Named]:
             continue
         if label in excluded:
             continue
-        if star.like is not None and not values.evaluate(functions.apply("like", (functions.constant(f.label), functions.constant(star.like))), {}):
+        if star.like is not None and not values.evaluate(
+            functions.apply("like", (functions.constant(f.label), functions.constant(star.like))), {}
+        ):
             continue
         if star.pattern is not None and not re.search(star.pattern, f.label):
             continue
@@ -307,9 +303,7 @@ def _group_items(
     return items, sets
 
 
-def _group_item(
-    item: syntax.Expr, projections: tuple[Named, ...], scope: Scope
-) -> syntax.Expr | Field:
+def _group_item(item: syntax.Expr, projections: tuple[Named, ...], scope: Scope) -> syntax.Expr | Field:
     if isinstance(item, syntax.Literal) and type(item.value) is int:
         if not 1 <= item.value <= len(projections):
             raise Refused("name.position", place=item.place, position=item.value, most=len(projections))
@@ -336,8 +330,10 @@ def _rows(query: syntax.Select, projections: tuple[Named, ...], scope: Scope) ->
         windows.order_bound = True
     source = windows.applied(scope.relation, keep)
     scope.relation = source
-    if query.distinct and isinstance(source.kind, Private) and not unit_is_key(
-        source, tuple(i.expr for i in items)
+    if (
+        query.distinct
+        and isinstance(source.kind, Private)
+        and not unit_is_key(source, tuple(i.expr for i in items))
     ):
         return _distinct_groups(query, items, scope)
     if query.distinct_on:
@@ -364,7 +360,7 @@ def _distinct_groups(query: syntax.Select, items: tuple[Item, ...], scope: Scope
     list of all that could be there would answer nothing."""
     groups = BlockGroups(scope, tuple(i.expr for i in items), query.place, frozenset(), discover=True)
     grouped = groups.relation()
-    shown = tuple(Item(i.label, column) for i, (column, _) in zip(items, groups.keys))
+    shown = tuple(Item(i.label, column) for i, (column, _) in zip(items, groups.keys, strict=True))
     after = Scope(scope.binding, grouped, scope.ctes, scope.parent)
     return _finished(replace(query, distinct=False), shown, after, grouped)
 
@@ -403,9 +399,18 @@ def _groups(
             return None
         return held.get(meant)
 
-    empty = Relation(rows.relation.node, (), rows.relation.kind if exact else Open(True), Contribution(), None)
+    empty = Relation(
+        rows.relation.node, (), rows.relation.kind if exact else Open(True), Contribution(), None
+    )
     after = Scope(
-        binding, empty, rows.ctes, rows.parent, rows.aliases, aggregate=groups.aggregate, grouped=grouped, rows=rows
+        binding,
+        empty,
+        rows.ctes,
+        rows.parent,
+        rows.aliases,
+        aggregate=groups.aggregate,
+        grouped=grouped,
+        rows=rows,
     )
     windows = _Windows(after)
     after.window = windows.call
@@ -541,16 +546,14 @@ def _finished(
         result = project(binding, source, items)
         if query.distinct:
             result = _distinct(result)
-            held = {i.expr: f.column for i, f in zip(items, result.fields)}
+            held = {i.expr: f.column for i, f in zip(items, result.fields, strict=True)}
             if any(o.expr not in held for o in order):
                 raise Refused("sql.order_distinct", place=query.place)
             order = tuple(replace(o, expr=held[o.expr]) for o in order)
         return _sorted(result, order, tail, query)
     extra = tuple(Item("", o.expr) for o in order)
     wide = project(binding, source, items + extra)
-    keys = tuple(
-        replace(o, expr=f.column) for o, f in zip(order, wide.fields[len(items) :])
-    )
+    keys = tuple(replace(o, expr=f.column) for o, f in zip(order, wide.fields[len(items) :], strict=True))
     result = _sorted(wide, keys, tail, query)
     return replace(result, fields=result.fields[: len(items)])
 
@@ -559,11 +562,10 @@ def _distinct(relation: Relation) -> Relation:
     columns = frozenset(f.column.id for f in relation.fields)
     kind: Kind = relation.kind
     node = relation.node
-    if isinstance(kind, Private):
-        if kind.rank is not None:
-            kept = tuple((f.column, f.column) for f in relation.fields)
-            node = Project(node, kept + ((kind.unit.dense, kind.unit.dense),))
-            kind = replace(kind, rank=None)
+    if isinstance(kind, Private) and kind.rank is not None:
+        kept = tuple((f.column, f.column) for f in relation.fields)
+        node = Project(node, kept + ((kind.unit.dense, kind.unit.dense),))
+        kind = replace(kind, rank=None)
     rows = relation.contribution.rows()
     facts = replace(
         relation.contribution,
@@ -636,9 +638,7 @@ def _ordered(
 # ----------------------------------------------------------------------------- set operations
 
 
-def _set_operation(
-    query: syntax.SetOperation, binding: Binding, ctes: Ctes, outer: Scope | None
-) -> Relation:
+def _set_operation(query: syntax.SetOperation, binding: Binding, ctes: Ctes, outer: Scope | None) -> Relation:
     left = bind_query(query.left, binding, ctes, outer)
     right = bind_query(query.right, binding, ctes, outer)
     if left.private != right.private:
@@ -648,11 +648,14 @@ def _set_operation(
     if len(left.fields) != len(right.fields):
         raise Refused("sql.set_columns", place=query.place, left=len(left.fields), right=len(right.fields))
     left, right = joins.alike(left, right, binding)
-    pairs = [functions.unify(query.op, (a.column, b.column))[0] for a, b in zip(left.fields, right.fields)]
+    pairs = [
+        functions.unify(query.op, (a.column, b.column))[0]
+        for a, b in zip(left.fields, right.fields, strict=True)
+    ]
     columns = tuple(replace(binding.column(a, _union((a, b))), enum=False) for a, b in pairs)
     fields = tuple(
         Field(f.label, c, forbidden=f.forbidden or g.forbidden)
-        for f, g, c in zip(left.fields, right.fields, columns)
+        for f, g, c in zip(left.fields, right.fields, columns, strict=True)
     )
     all_columns = columns
     lefts, rights = tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
@@ -692,11 +695,11 @@ def _set_kind(
     if left.population != right.population:
         raise Refused("kind.populations", place=query.place, left=left.population, right=right.population)
     published = []
-    for mine, theirs in zip(left.unit.published, right.unit.published):
+    for mine, theirs in zip(left.unit.published, right.unit.published, strict=True):
         published.append(
             frozenset(
                 c.id
-                for f, g, c in zip(a.fields, b.fields, columns)
+                for f, g, c in zip(a.fields, b.fields, columns, strict=True)
                 if f.column.id in mine and g.column.id in theirs
             )
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Mapping
 
 from sandbox_guard.policy import model
 from sandbox_guard.sql.relation import Domain, Scalar, Type
@@ -78,9 +78,7 @@ def domain(column: model.Column) -> Domain:
             return _number(Type.REAL, column, column.fixed_step, values)
 
 
-def _number(
-    kind: Type, column: model.Column, step: Fraction, values: tuple[Scalar, ...] | None
-) -> Domain:
+def _number(kind: Type, column: model.Column, step: Fraction, values: tuple[Scalar, ...] | None) -> Domain:
     lo, hi = (Fraction(b) for b in column.bounds) if column.bounds else (None, None)  # type: ignore[arg-type]
     if values is not None:
         numbers = [Fraction(v) for v in values if isinstance(v, (int, float))]

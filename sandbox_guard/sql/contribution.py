@@ -10,9 +10,9 @@ Columns appear here as numbers only. They stay valid symbols after a projection 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import permutations
-from typing import Callable, Iterable
 
 UNIT = 0
 """The symbol of the unit itself: (UNIT, c) says that c is the same in all rows of one unit."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable
 
 from sandbox_guard.errors import Refused
 from sandbox_guard.sql import aggregates, functions, syntax, ties
@@ -23,11 +22,6 @@ from sandbox_guard.sql.scope import Scope
 from sandbox_guard.sql.walk import free_columns
 
 TRUTH = Domain(Type.BOOLEAN, values=(False, True), nullable=False)
-
-Subquery = Callable[[syntax.Query, Scope], Relation]
-"""Binds a query whose outer query is the scope; set by `bind`, which this module cannot import."""
-
-subquery: Subquery
 
 
 def bind_expr(expr: syntax.Expr, scope: Scope) -> Expr:
@@ -141,7 +135,9 @@ def _row_equality(expr: syntax.Call) -> tuple[syntax.Expr, ...]:
         raise Refused("sql.row", place=expr.place)
     if len(left.items) != len(right.items):
         raise Refused("sql.row", place=expr.place)
-    return tuple(syntax.Call("=", pair, place=expr.place) for pair in zip(left.items, right.items))
+    return tuple(
+        syntax.Call("=", pair, place=expr.place) for pair in zip(left.items, right.items, strict=True)
+    )
 
 
 def _case(expr: syntax.Case, scope: Scope) -> Expr:
@@ -159,7 +155,7 @@ def _membership(expr: syntax.In, scope: Scope) -> Expr:
         return _in_list(expr, expr.items, scope)
     operands = expr.operand.items if isinstance(expr.operand, syntax.Row) else (expr.operand,)
     bound = tuple(bind_expr(o, scope) for o in operands)
-    relation = subquery(expr.items, scope)
+    relation = scope.binding.subquery(expr.items, scope)
     if len(relation.fields) != len(bound):
         raise Refused("sql.subquery_columns", place=expr.place, wanted=len(bound))
     if isinstance(relation.kind, Private):
@@ -167,7 +163,7 @@ def _membership(expr: syntax.In, scope: Scope) -> Expr:
     if not _correlated(relation):
         relation = scope.binding.compute(relation)
     tests = []
-    for value, field in zip(bound, relation.fields):
+    for value, field in zip(bound, relation.fields, strict=True):
         if expr.negated and (field.column.domain.nullable):
             raise Refused("kind.not_in_null", place=expr.place)
         tests.append(functions.apply("=", (value, field.column), expr.place))
@@ -203,7 +199,7 @@ def _private_membership(expr: syntax.In, bound: tuple[Expr, ...], relation: Rela
     """`unit IN (SELECT unit FROM private …)`, printed as [NOT] EXISTS on the dense ids. The unit is
     never NULL (the invariant), so IN and EXISTS agree; other columns may not be NULL under NOT IN."""
     tests = []
-    for value, field in zip(bound, relation.fields):
+    for value, field in zip(bound, relation.fields, strict=True):
         if expr.negated and (value.domain.nullable or field.column.domain.nullable):
             raise Refused("kind.not_in_null", place=expr.place)
         tests.append(functions.apply("=", (value, field.column), expr.place))
@@ -213,7 +209,7 @@ def _private_membership(expr: syntax.In, bound: tuple[Expr, ...], relation: Rela
 
 
 def _exists(expr: syntax.Exists, scope: Scope) -> Expr:
-    relation = subquery(expr.query, scope)
+    relation = scope.binding.subquery(expr.query, scope)
     if isinstance(relation.kind, Private):
         ties.require_correlated(relation, expr.place)
     elif not _correlated(relation):
@@ -222,7 +218,7 @@ def _exists(expr: syntax.Exists, scope: Scope) -> Expr:
 
 
 def _scalar(expr: syntax.Scalar, scope: Scope) -> Expr:
-    relation = subquery(expr.query, scope)
+    relation = scope.binding.subquery(expr.query, scope)
     if len(relation.fields) != 1:
         raise Refused("sql.subquery_columns", place=expr.place, wanted=1)
     column = relation.fields[0].column

@@ -31,7 +31,6 @@ from sandbox_guard.sql.relation import (
     DistinctOf,
     Domain,
     Expr,
-
     GroupBy,
     Node,
     Ordering,
@@ -124,9 +123,7 @@ class ExactGroups:
             if not kind.correlated:
                 keys = keys + ((dense, dense),)
             named = tuple(frozenset(bare[c] for c in p if c in bare) for p in kind.unit.published)
-            kind = replace(
-                kind, units=(replace(kind.unit, published=named),), supplies=(), rank=None
-            )
+            kind = replace(kind, units=(replace(kind.unit, published=named),), supplies=(), rank=None)
             identified = frozenset(
                 c.id for c, v in self.keys if not (isinstance(v, Column) and facts.constant(v.id))
             )
@@ -144,9 +141,7 @@ class ExactGroups:
             if value.domain.values is not None:
                 grouped = grouped.sized(column.id, len(value.domain.values) + value.domain.nullable)
         aggregates = tuple((column, aggregate) for aggregate, column in self.found.items())
-        return Relation(
-            GroupBy(source.node, keys, aggregates, self.sets), (), kind, grouped, source.total
-        )
+        return Relation(GroupBy(source.node, keys, aggregates, self.sets), (), kind, grouped, source.total)
 
 
 def _cells_by_keys(keys: tuple[Expr, ...], facts: Contribution) -> int | None:
@@ -331,7 +326,11 @@ class BlockGroups:
         if free_columns((source.node, self.items, tuple(self.found))):
             raise Refused("kind.untied_subquery", place=self.place)
         # Keys alone, that policy lists: only what is there answers anything.
-        discovered = self.discover or (bool(self.keys) and not self.found) or any(isinstance(d, Discovered) for d in self.domains)
+        discovered = (
+            self.discover
+            or (bool(self.keys) and not self.found)
+            or any(isinstance(d, Discovered) for d in self.domains)
+        )
         discovery = Sensitivity.of_rows(rows, 1, self._cells(facts), 1) if discovered else None
         domains = tuple(Discovered() for _ in self.domains) if discovered else self.domains
         datasets = _private_datasets(self.rows, (source.node, self.items, tuple(self.found)))
@@ -345,7 +344,7 @@ class BlockGroups:
             datasets=datasets,
             source=source.node,
             unit=(kind.unit.dense,),
-            keys=tuple(Key(c, e, d) for (c, e), d in zip(self.keys, domains)),
+            keys=tuple(Key(c, e, d) for (c, e), d in zip(self.keys, domains, strict=True)),
             measures=tuple(self.found),
             discovery=discovery,
             strategy=_strategy(source.node, rows),
@@ -393,7 +392,7 @@ def _step(value: Expr, rows: int) -> Fraction:
         step = Fraction(1)
     else:
         step = Fraction(1)
-        while step * FINE > most and most > 0:
+        while step * FINE > most > 0:
             step /= 2
         while step * FINE * 2 <= most:
             step *= 2
@@ -421,11 +420,7 @@ def _private_datasets(scope: Scope, tree: object) -> tuple[str, ...]:
     tables = scope.binding.catalogue.tables
     return tuple(
         sorted(
-            {
-                n.dataset
-                for n in nodes(tree)
-                if isinstance(n, Scan) and tables[n.table].population is not None
-            }
+            {n.dataset for n in nodes(tree) if isinstance(n, Scan) and tables[n.table].population is not None}
         )
     )
 
@@ -452,7 +447,7 @@ def _key_domains(
         ]
         if mine:
             columns = tuple(held[items[i].id] for i in mine)  # type: ignore[union-attr]
-            for i, supplied in zip(mine, _supplied(scope, supply, columns)):
+            for i, supplied in zip(mine, _supplied(scope, supply, columns), strict=True):
                 domains[i] = supplied
     if required and len(domains) < len(items) or (required and not items):
         raise Refused("kind.supply", place=place)
@@ -470,10 +465,8 @@ def _supplied(scope: Scope, supply: Supply, columns: tuple[Column, ...]) -> tupl
     """The distinct rows of the supplier's key columns, computed by themselves."""
     binding = scope.binding
     fresh = tuple(replace(binding.column(c), enum=False) for c in columns)
-    node = DistinctOf(Project(supply.node, tuple(zip(fresh, columns))))
-    relation = Relation(
-        node, (), Open(touches_released(binding, supply.node)), Contribution(), None
-    )
+    node = DistinctOf(Project(supply.node, tuple(zip(fresh, columns, strict=True))))
+    relation = Relation(node, (), Open(touches_released(binding, supply.node)), Contribution(), None)
     relation = replace(relation, fields=tuple(Field("", c) for c in fresh))
     computed = binding.compute(relation).node
     assert isinstance(computed, Computed)

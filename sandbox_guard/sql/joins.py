@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Callable
 
 from sandbox_guard.errors import Place, Refused
 from sandbox_guard.sql import functions, syntax, ties
@@ -244,7 +244,9 @@ def _full(
     if isinstance(left.kind, Private) and isinstance(right.kind, Private):
         for mine in left.kind.unit.published:
             held = {
-                m.column.id for m, label in zip(merged, using) if _named(left, label, place).column.id in mine
+                m.column.id
+                for m, label in zip(merged, using, strict=True)
+                if _named(left, label, place).column.id in mine
             }
             published.append(frozenset(held))
         kind = replace(

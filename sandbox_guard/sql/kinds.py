@@ -103,7 +103,7 @@ class Relation:
         """`AS t(a, b)`: the first columns get these names."""
         if len(labels) > len(self.fields):
             raise Refused("name.too_many", place=place, given=len(labels), there=len(self.fields))
-        renamed = tuple(replace(f, label=label) for f, label in zip(self.fields, labels))
+        renamed = tuple(replace(f, label=label) for f, label in zip(self.fields, labels, strict=False))
         return replace(self, fields=renamed + self.fields[len(labels) :])
 
     def aliased(self, alias: str | None) -> Relation:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from sandbox_guard.errors import Refused
 from sandbox_guard.sql import syntax
-from sandbox_guard.sql.bind import bind_query
+from sandbox_guard.sql.bind import bind_query, subquery
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.kinds import Open
 from sandbox_guard.sql.plan import Block, Computation, Output, Plan
@@ -24,8 +24,8 @@ from sandbox_guard.sql.relation import (
     Ordering,
     Project,
     Released,
-    Scan,
     ScalarOf,
+    Scan,
     SetOf,
     Sort,
     WindowOf,
@@ -43,7 +43,7 @@ def plan(
     """
     if rows_per_unit is not None and not 1 <= rows_per_unit < 2**31:
         raise Refused("ask.rows_per_unit", asked=rows_per_unit)
-    binding = Binding(catalogue, today, rows_per_unit)
+    binding = Binding(catalogue, today, subquery, rows_per_unit)
     relation = bind_query(query, binding)
     if not isinstance(relation.kind, Open):
         raise Refused("kind.rows_leave", place=query.place)
@@ -87,9 +87,7 @@ class _Noisy:
         for step in steps:
             if isinstance(step, Computation):
                 noisy = self.columns(step.node) if step.released else set()
-                self.computations[step.index] = {
-                    i for i, c in enumerate(step.columns) if c.id in noisy
-                }
+                self.computations[step.index] = {i for i, c in enumerate(step.columns) if c.id in noisy}
 
     def columns(self, node: Node) -> set[int]:
         match node:
@@ -115,7 +113,7 @@ class _Noisy:
                 noisy = self.columns(left) | self.columns(right)
                 return {
                     c.id
-                    for c, x, y in zip(columns, a, b)
+                    for c, x, y in zip(columns, a, b, strict=True)
                     if self._depends(x, noisy) or self._depends(y, noisy)
                 }
         return set()

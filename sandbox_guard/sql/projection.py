@@ -45,9 +45,7 @@ def project(binding: Binding, relation: Relation, items: tuple[Item, ...]) -> Re
                 for u in kind.units
             ),
             supplies=tuple(
-                replace(
-                    s, columns=s.columns + tuple((n, c) for o, c in s.columns for n in named.get(o, ()))
-                )
+                replace(s, columns=s.columns + tuple((n, c) for o, c in s.columns for n in named.get(o, ())))
                 for s in kind.supplies
             ),
         )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Callable, Iterator
 
-from sandbox_guard.errors import Place, Refused, Text
+from sandbox_guard.errors import Refused, Text
 from sandbox_guard.sql import syntax
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.kinds import Field, Open, Private, Relation, Unit
 from sandbox_guard.sql.plan import Block, Computation
-from sandbox_guard.sql.relation import Column, Computed, Domain, Expr, Node, Project, WindowCall
+from sandbox_guard.sql.relation import Aggregate, Column, Computed, Domain, Expr, Node, Project, WindowCall
 
 
 @dataclass
@@ -21,6 +21,8 @@ class Binding:
 
     catalogue: Catalogue
     today: dt.date
+    subquery: Callable[[syntax.Query, Scope], Relation]
+    """Binds a query inside another; `expressions` cannot import `bind`, which needs it."""
     rows_per_unit: int | None = None
     """K, where the asker wants fewer rows of a unit to count than policy's cap."""
     steps: list[Block | Computation] = field(default_factory=list)
@@ -31,7 +33,7 @@ class Binding:
         self._last += 1
         return self._last
 
-    def column(self, like: Expr | Column | WindowCall, domain: Domain | None = None) -> Column:
+    def column(self, like: Expr | Column | Aggregate | WindowCall, domain: Domain | None = None) -> Column:
         """A new column that holds what `like` gives."""
         enum = isinstance(like, Column) and like.enum
         return Column(self.number(), domain or like.domain, like.scale, enum)
@@ -74,8 +76,7 @@ def renumbered(binding: Binding, relation: Relation, fresh: dict[int, Column], n
                 for u in kind.units
             ),
             supplies=tuple(
-                replace(s, columns=tuple((number(old), c) for old, c in s.columns))
-                for s in kind.supplies
+                replace(s, columns=tuple((number(old), c) for old, c in s.columns)) for s in kind.supplies
             ),
             rank=fresh[kind.rank.id] if kind.rank else None,
         )
@@ -156,4 +157,3 @@ def _matching(relation: Relation, parts: tuple[str, ...]) -> list[Field]:
         for f in relation.fields
         if f.label.lower() == label and f.qualifier is not None and f.qualifier.lower() == qualifier
     ]
-

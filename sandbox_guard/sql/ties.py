@@ -6,8 +6,8 @@ section 3). It is printed on the dense ids. Everything else stays an ordinary co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Callable
 
 from sandbox_guard.errors import Place, Refused
 from sandbox_guard.sql import functions, values
@@ -69,7 +69,7 @@ def parts_equated(a: Unit, b: Unit, conditions: tuple[Expr, ...]) -> frozenset[i
     used = set()
     if len(a.published) != len(b.published):
         return None
-    for mine, theirs in zip(a.published, b.published):
+    for mine, theirs in zip(a.published, b.published, strict=True):
         found = [
             i
             for i, condition in enumerate(conditions)
@@ -103,7 +103,7 @@ def _tied_inside(relation: Relation, conditions: tuple[Expr, ...]) -> tuple[Rela
                     continue
                 tie = dense_equality(units[i], units[j])
                 conditions = (tie, *(c for k, c in enumerate(conditions) if k not in used))
-                both = tuple(a | b for a, b in zip(units[i].published, units[j].published))
+                both = tuple(a | b for a, b in zip(units[i].published, units[j].published, strict=True))
                 units[i : j + 1] = [Unit(units[i].dense, both), *units[i + 1 : j]]
                 merged = True
                 break

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Mapping
 
 from sandbox_guard.sql import bounds, functions, operations
 from sandbox_guard.sql.operations import Value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, Iterator
+from typing import Any
 
 from sandbox_guard.sql import relation as bound
 from sandbox_guard.sql import syntax
