@@ -202,11 +202,19 @@ def _like(text: str, pattern: str) -> bool:
 
 def lower(text: str) -> str:
     """Character by character, as the engine does."""
-    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    return "".join(c.lower()[0] for c in text)
 
 
 def upper(text: str) -> str:
-    return "".join(c.upper() if len(c.upper()) == 1 else c for c in text)
+    return "".join(_upper(c) for c in text)
+
+
+def _upper(character: str) -> str:
+    """The one capital of a character; Greek letters with iota have a title form, ß its own."""
+    for form in (character.upper(), "ẞ" if character == "ß" else character.title()):
+        if len(form) == 1:
+            return form
+    return character
 
 
 def _months(date: dt.date, months: int) -> dt.date | None:

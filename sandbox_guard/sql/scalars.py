@@ -44,6 +44,9 @@ from sandbox_guard.sql.syntax import TypeName
 INPUTS = 40_000
 """A function is evaluated over the listed values of its arguments up to so many combinations."""
 
+INPUTS_OF_GRIDS = 2_000
+"""The same, where bounds and step list the result already, if not so tightly."""
+
 LONGEST = 4096
 """Most characters of a text expression."""
 
@@ -238,7 +241,7 @@ def _build(
         length,
     )
     node = Apply(operation, tuple(args), domain, scale)
-    outcomes = _outcomes(node)
+    outcomes = _outcomes(node, INPUTS if bounds.listed(domain) is None else INPUTS_OF_GRIDS)
     if outcomes is None:
         return node
     if len(outcomes) == 1:
@@ -257,7 +260,7 @@ def _folded(value: Scalar, type: Type, scale: Fraction | None) -> Expr:
 
 
 @lru_cache(maxsize=4096)
-def _outcomes(node: Apply) -> tuple[Scalar, ...] | None:
+def _outcomes(node: Apply, most: int) -> tuple[Scalar, ...] | None:
     """All values, NULL included, that the operation gives over the listed values of its arguments."""
     if not OPERATIONS[node.function].exact:
         return None
@@ -266,13 +269,13 @@ def _outcomes(node: Apply) -> tuple[Scalar, ...] | None:
     for arg in node.args:
         if arg.domain.type is Type.REAL and not _listable(arg):
             return None
-        values = bounds.listed(arg.domain, INPUTS)
+        values = bounds.listed(arg.domain, most)
         if values is None:
             return None
         stored = [physical(v, arg.scale) for v in values]
         options.append([*stored, None] if arg.domain.nullable else stored)
         combinations *= len(options[-1])
-        if combinations > INPUTS:
+        if combinations > most:
             return None
     try:
         found = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -52,3 +53,12 @@ def test_expression_agrees_and_stays_in_its_domain(duck: Any, expr: Expr) -> Non
 def test_domain_check_can_fail() -> None:
     expr = Column(1, Domain(Type.INTEGER, nullable=False))
     assert not inside(None, expr)
+
+
+def test_case_of_every_character_agrees(duck: Any) -> None:
+    """Public keys are made by lower() and upper() in Python, and counted by those of the engine."""
+    characters = [chr(i) for i in range(1, 0x110000) if not 0xD800 <= i < 0xE000]
+    table = pyarrow.table({"character": characters})
+    duck.register("characters", table)
+    rows = duck.execute("SELECT character, lower(character), upper(character) FROM characters").fetchall()
+    assert [r for r in rows if (operations.lower(r[0]), operations.upper(r[0])) != r[1:]] == []
