@@ -59,7 +59,7 @@ def test_nobody_gets_a_password_who_is_not_in_people_yaml(tmp_path: Path) -> Non
 def test_life_of_a_deployment(tmp_path: Path) -> None:
     """First run, a second beside it, a service killed, Ctrl-C, a second run that keeps everything."""
     home = tmp_path / "var"
-    environment = environment_of(home)
+    environment = {**environment_of(home), "FIRMS": "200"}
     first = launch(environment)
     assert set(first.passwords) == {"lin", "chen", "bank1", "zhou", "wu"}
 
@@ -93,7 +93,7 @@ def test_life_of_a_deployment(tmp_path: Path) -> None:
 
 
 def test_a_killed_launcher_leaves_nothing_running_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    environment = environment_of(tmp_path / "var")
+    environment = {**environment_of(tmp_path / "var"), "FIRMS": "200"}
     first = launch(environment)
     os.kill(first.launcher.pid, signal.SIGKILL)
     first.launcher.communicate(timeout=30)
