@@ -58,18 +58,20 @@ def _repeated(bench: Bench, columns: list[str], buckets: int) -> list[int]:
     return []
 
 
-def check_ranks(bench: Bench, target: str, rows: int) -> None:
+def check_ranks(bench: Bench, target: str, rows: int) -> int:
     """(unit, rank) is unique in the stored table, which holds `rows` rows: every bound on a unit's contribution
-    rests on it (SOUNDNESS 25)."""
+    rests on it (SOUNDNESS 25). Returns how many units there are."""
     buckets = bench.buckets(rows)
-    places = 0
+    places = members = 0
     for bucket in range(buckets):
-        (found,) = bench.row(
+        found, first = bench.row(
             f"""
-            SELECT count(*) FROM (
+            SELECT count(*), count(*) FILTER (__rank = 1) FROM (
                 SELECT DISTINCT __unit, __rank FROM {target} WHERE __unit % {buckets} = {bucket})
             """
         )
         places += found
+        members += first
     if places != rows:
         raise AssertionError(f"{target}: rows of one unit share a rank")
+    return members

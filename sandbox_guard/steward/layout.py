@@ -21,6 +21,7 @@ from sandbox_guard.engines.versions import MANIFEST, serials
 
 LOADING = ".loading-"
 KEPT = 2
+UNITS = "units"
 
 
 class Busy(Exception):
@@ -63,10 +64,12 @@ class Home:
         return self.root / "restricted"
 
     def dataset(self, dataset: str) -> Path:
+        if dataset == UNITS:
+            raise ValueError(f"no dataset can be called '{UNITS}': that folder holds the dictionaries")
         return self.restricted / dataset
 
     def dictionary(self, population: str) -> Path:
-        return self.restricted / "units" / f"{population}.duckdb"
+        return self.restricted / UNITS / f"{population}.duckdb"
 
     def lock(self, name: str) -> Path:
         return self.restricted / f".{name}.lock"
@@ -100,7 +103,7 @@ def next_serial(dataset_folder: Path) -> int:
 def publish(folder: Path, manifest: dict[str, Any], place: Path) -> None:
     """Write the manifest and rename the folder into its place, durably."""
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
-        json.dump(manifest, file, ensure_ascii=False, indent=1, sort_keys=True)
+        file.write(json.dumps(manifest, ensure_ascii=False, sort_keys=True))
         file.flush()
         os.fsync(file.fileno())
     _sync(folder)

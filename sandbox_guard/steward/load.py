@@ -137,13 +137,7 @@ def _write(bench: Bench, table: Stored, rows: int) -> int:
         return 0
     columns = names(["__unit", "__rank", *table.flags.values(), *table.columns])
     bench.run(f"CREATE TABLE {target} AS SELECT {columns} FROM kept ORDER BY __rank, __unit")
-    check_ranks(bench, target, rows)
-    return _members(bench, target)
-
-
-def _members(bench: Bench, target: str) -> int:
-    (members,) = bench.row(f"SELECT count(*) FROM {target} WHERE __rank = 1")
-    return int(members)
+    return check_ranks(bench, target, rows)
 
 
 def _carry_over(bench: Bench, table: Stored, previous: Version) -> TableReport:
@@ -155,7 +149,7 @@ def _carry_over(bench: Bench, table: Stored, previous: Version) -> TableReport:
     bench.run(f"CREATE TABLE {target} AS SELECT * FROM previous.{target} {order}")
     bench.run("SET preserve_insertion_order = false")
     (rows,) = bench.row(f"SELECT count(*) FROM {target}")
-    return TableReport(table.name, None, rows, rows, _members(bench, target) if private else 0)
+    return TableReport(table.name, None, rows, rows, check_ranks(bench, target, rows) if private else 0)
 
 
 # ------------------------------------------------------------------------ before it begins

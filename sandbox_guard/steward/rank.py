@@ -34,7 +34,7 @@ def rank(bench: Bench, table: Stored, read: Read, progress: OnProgress) -> tuple
     bench.run(f"CREATE TEMP VIEW kept AS SELECT * FROM ranked WHERE __fate = {_KEPT}")
     ranked, duplicates, beyond, varied = bench.row(
         f"""
-        SELECT count(*), count_if(__fate = {_DUPLICATE}), count_if(__fate = {_BEYOND}), coalesce(sum(__varied), 0)
+        SELECT count(*), count(*) FILTER (__fate = {_DUPLICATE}), count(*) FILTER (__fate = {_BEYOND}), coalesce(sum(__varied), 0)
         FROM ranked
         """
     )

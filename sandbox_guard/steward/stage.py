@@ -90,7 +90,7 @@ def _counted(bench: Bench, table: Stored, source: Source) -> Read:
     issues = ", ".join(f"histogram(__i{n})" for n in range(len(columns)))
     unit_known = " AND ".join(f"{name(c)} IS NOT NULL" for c in table.unit) or "false"
     rows, sound, no_unit, *histograms = bench.row(
-        f"SELECT count(*), count_if(NOT __drop), count_if(__key IS NULL AND {unit_known}), {issues} FROM staged"
+        f"SELECT count(*), count(*) FILTER (NOT __drop), count(*) FILTER (__key IS NULL AND {unit_known}), {issues} FROM staged"
     )
     findings: list[Finding] = []
     problems: list[Problem] = []

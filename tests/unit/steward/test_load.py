@@ -17,7 +17,7 @@ from sandbox_guard.policy.model import Table, UnitId
 from sandbox_guard.steward import layout
 from sandbox_guard.steward.bench import Means
 from sandbox_guard.steward.load import load
-from sandbox_guard.steward.quality import Effect, LoadRefused, LoadReport, Rule
+from sandbox_guard.steward.quality import Effect, LoadRefused, LoadReport, Progress, Rule
 from tests import loading as city
 
 HEAD = "firm_id,loan_id,district,amount,day,bad\n"
@@ -488,3 +488,63 @@ def test_a_machine_out_of_memory_is_a_refusal_and_changes_nothing(home: Path) ->
     assert refused.value.code == "load.resources"
     assert city.stored(home, "SELECT count(*) FROM loans") == [(1,)]
     assert sorted(f.name for f in (home / "restricted" / "city").iterdir()) == ["1"]
+
+
+# --------------------------------------------------------------------------------- the edges
+
+
+def test_files_without_rows_make_empty_tables(home: Path) -> None:
+    load_loans(home, "")
+    assert city.stored(home, "SELECT count(*) FROM loans") == [(0,)]
+    pq.write_table(
+        pa.table({"firm_id": pa.array([], pa.int64()), "name": pa.array([], pa.string())}), home / "f"
+    )
+    load(city.policies({"firms": city.firms()}), "city", {"firms": home / "f"}, home)
+    assert city.stored(home, "SELECT count(*) FROM firms") == [(0,)]
+
+
+def test_domains_of_numbers_dates_and_booleans_are_enforced(home: Path) -> None:
+    facts = city.LOANS | {
+        "amount": {"type": "number", "step": 0.5, "values": [0.5, 2], "nullable": True},
+        "day": {"type": "date", "values": ["2020-01-01"], "nullable": True},
+        "bad": {"type": "boolean", "values": [True], "nullable": True},
+    }
+    report = load_loans(home, "1,1,,0.5,2020-01-01,yes\n1,2,,1.5,2020-01-02,no\n", city.loans(facts))
+    assert city.stored(home, "SELECT amount, day, bad FROM loans ORDER BY loan_id") == [
+        (1, dt.date(2020, 1, 1), True),
+        (None, None, None),
+    ]
+    assert {(f.rule, f.column) for f in report.tables[0].findings} == {
+        (Rule.DOMAIN, c) for c in ("amount", "day", "bad")
+    }
+
+
+def test_integers_beyond_any_bound(home: Path) -> None:
+    facts = city.LOANS | {
+        "loan_id": {"type": "integer"},
+        "amount": {"type": "integer", "bounds": [-5, 5]},
+    }
+    report = load_loans(
+        home, f"1,1,,{'9' * 30},,\n1,2,,-{'9' * 30},,\n1,{'9' * 30},,0,,\n", city.loans(facts)
+    )
+    assert city.stored(home, "SELECT loan_id, amount FROM loans ORDER BY 1") == [(1, 5), (2, -5)]
+    assert findings(report) == {
+        (Rule.CLAMPED, Effect.CLAMPED, "amount", 2),
+        (Rule.OUTSIDE, Effect.DROPPED, "loan_id", 1),
+    }
+
+
+def test_text_longer_than_declared(home: Path) -> None:
+    facts = city.LOANS | {"district": {"type": "string", "max_length": 3, "nullable": True}}
+    report = load_loans(home, "1,1,朝阳区,,,\n1,2,四个汉字,,,\n", city.loans(facts))
+    assert city.stored(home, "SELECT district FROM loans ORDER BY loan_id") == [("朝阳区",), (None,)]
+    assert findings(report) == {(Rule.LENGTH, Effect.EMPTIED, "district", 1)}
+
+
+def test_progress_runs_through_the_steps(home: Path) -> None:
+    seen: list[Progress] = []
+    file = city.csv(home.parent, "loans", HEAD + "1,1,,,,\n")
+    load(city.policies({"loans": city.loans()}), "city", {"loans": file}, home, seen.append)
+    steps = [p.step for p in seen]
+    assert list(dict.fromkeys(steps)) == ["read", "rank", "check", "write"]
+    assert (seen[-1].done, seen[-1].total) == (1, 1)
