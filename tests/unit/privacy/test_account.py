@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sandbox_guard.errors import Refused
 from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS
-from sandbox_guard.privacy.account import MOST_RHO, Amount, rho_for_epsilon, to_epsilon, total
+from sandbox_guard.privacy.account import Amount, rho_for_epsilon, to_epsilon, total
 from sandbox_guard.privacy.measurements import Measurement
 from sandbox_guard.privacy.mechanism import Gaussian
 from sandbox_guard.privacy.rounding import up, up_root
