@@ -103,6 +103,13 @@ def once(text: str, body: str) -> str:
     return f"system.main.list_extract(system.main.list_transform([{text}], lambda v: {body}), 1)"
 
 
+def _print_nullif(left: str, right: str) -> str:
+    if len(left) <= SHORT:
+        return f"(CASE WHEN ({left} = {right}) THEN NULL ELSE {left} END)"
+    pair = f"system.main.struct_pack(x := {left}, y := {right})"
+    return once(pair, "CASE WHEN (v.x = v.y) THEN NULL ELSE v.x END")
+
+
 # ------------------------------------------------------------------------------------- forms
 
 
@@ -467,7 +474,7 @@ OPERATIONS: dict[str, Operation] = {
         strict=False,
     ),
     "nullif": Operation(
-        lambda node, a: f"CASE WHEN ({a[0]} = {a[1]}) THEN NULL ELSE {a[0]} END",
+        lambda node, a: _print_nullif(a[0], a[1]),
         lambda a, b: None if a is not None and a == b else a,
         strict=False,
     ),

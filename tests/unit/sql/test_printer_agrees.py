@@ -159,6 +159,7 @@ def parts(tree: Any) -> Iterator[dict[str, Any]]:
 
 OPERATORS = {
     "list_value",
+    "struct_extract",
     "row",
     "grouping",
     *["+", "-", "*", "/", "//", "%", "||", "~~", "~~~", "like", "ilike"],
@@ -177,7 +178,7 @@ def second_opinion(duck: duckdb.DuckDBPyConnection, sql: str, census: printer.Ce
     assert {(path[0], path[2]) for path in paths} == census.tables
     assert all(path[1] == "main" and len(path) == 3 for path in paths)
     read = {name for p in found if p.get("type") == "COLUMN_REF" for name in p["column_names"]}
-    assert {n for n in read if not re.fullmatch(r"c\d+|v", n)} == census.columns
+    assert {n for n in read if not re.fullmatch(r"c\d+|[vxy]", n)} == census.columns
     values = sum(p.get("type") == "EXPRESSION_LIST" for p in found)
     assert sum(p.get("type") == "SELECT_NODE" for p in found) == census.selects + values
     for part in found:
@@ -350,6 +351,24 @@ def test_windows_within_a_unit(
     shown = (c["__unit"], c["__rank"], column)
     got = agree(duck, Project(node, tuple((q.like(s), s) for s in shown)))
     check_inside(made.domain, made.scale, [r[2] for r in got])
+
+
+def test_guards_take_subqueries_aggregates_and_windows(duck: duckdb.DuckDBPyConnection) -> None:
+    """A guard puts a long operand into a list: it must hold whatever an operand can be."""
+    q = Query()
+    (outer, a), (inner, b) = q.loans(), q.loans()
+    total = aggregates.aggregate("sum", (b["amount"],), rows_per_group=6, per_unit=True)
+    column = q.like(total)
+    tied = Filter(inner, call("=", b["__unit"], a["__unit"]))
+    scalar = ScalarOf(GroupBy(tied, (), ((column, total),)), column.domain, column.scale)
+    share = call("/", a["amount"], scalar)
+    same = call("nullif", share, call("/", scalar, scalar))
+    root = call("sqrt", share)
+    shown: tuple[Expr, ...] = (a["__unit"], share, same, root)
+    agree(duck, Project(outer, tuple((q.like(s), s) for s in shown)))
+    mean = aggregates.aggregate("avg", (call("sqrt", call("-", b["amount"], call("abs", b["days"]))),))
+    assert mean.function == "avg_double"
+    agree(duck, GroupBy(inner, ((q.like(b["late"]), b["late"]),), ((q.like(mean), mean),)))
 
 
 def test_order_limit_offset_distinct(duck: duckdb.DuckDBPyConnection) -> None:
