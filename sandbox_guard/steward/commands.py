@@ -23,6 +23,7 @@ from sandbox_guard.policy.document import PolicyError
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Policies
 from sandbox_guard.steward import demo as city
+from sandbox_guard.steward.advice import advise
 from sandbox_guard.steward.draft import draft as drafted
 from sandbox_guard.steward.layout import Home
 from sandbox_guard.steward.load import load as load_files
@@ -153,11 +154,26 @@ def _load(policies: Policies, dataset: str, files: Mapping[str, Path], home: Pat
         _explain(refused)
         raise typer.Exit(1) from None
     _show(report)
+    _advise(policies, dataset, home)
     _sample(policies, dataset, home)
     if not record(_versions(policies, home)):
         console.print(
             "台账没有应答：下一次载入时补记日志。 / The ledger does not answer: the next load will tell it.",
         )
+
+
+def _advise(policies: Policies, dataset: str, home: Path) -> None:
+    version = current(Home(home).dataset(dataset))
+    described = policies.datasets[dataset]
+    if version is None or described.invented:
+        return
+    for number, could in enumerate(advise(described, version.data)):
+        if number == 0:
+            console.print(
+                "这批数据中成立、策略可以声明的事实（是否恒成立请自行判断）："
+                " / What holds in this data and could be declared (decide whether it always will):"
+            )
+        console.print(f"  {could.zh}\n  {could.en}")
 
 
 def _sample(policies: Policies, dataset: str, home: Path) -> None:
