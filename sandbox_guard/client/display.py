@@ -71,7 +71,9 @@ class View:
     def text(self) -> str:
         lines = [f"[!] {self.banner}"] if self.banner else []
         lines += self.above
-        if self.heads:
+        if self.heads and not self.rows:
+            lines.append("  ".join(self.heads))
+        elif self.heads:
             # By position, since two columns may share a name.
             frame = pd.DataFrame([list(row) for row in self.rows], columns=range(len(self.heads)))
             with pd.option_context(

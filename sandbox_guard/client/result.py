@@ -199,15 +199,24 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 def _cells(column: Column, shown: int) -> list[str]:
     values = list(column.values[:shown])
     if column.low is None or column.high is None:
-        return [number(value) for value in values]
+        # A year or a number that is a key reads badly with thousands separators.
+        return [
+            number(value) if isinstance(value, float) or value is None else str(value) for value in values
+        ]
     reliability = column.reliability or [None] * len(values)
+    whole = column.type == "integer"
     return [
-        figure(value, low, high, whole=column.type == "integer")
-        + (f"  {MARKS[word]} {say(word)}" if word else "")
-        for value, low, high, word in zip(
-            values, column.low[:shown], column.high[:shown], reliability[:shown], strict=True
+        figure(value, low, high, whole=whole) + _reliability(value, low, word)
+        for value, low, word, high in zip(
+            values, column.low[:shown], reliability[:shown], column.high[:shown], strict=True
         )
     ]
+
+
+def _reliability(value: Any, low: Any, word: str | None) -> str:
+    if word is None and value is not None and low is None:
+        word = "caution"  # a margin that nobody knows
+    return f"  {MARKS[word]} {say(word)}" if word else ""
 
 
 def _cuts(answer: Answer, shown: int) -> list[str]:
@@ -272,7 +281,7 @@ def _guarantee(answer: Answer) -> str:
     total = say(
         "total_guarantee", epsilon=f"{answer.cost.epsilon:.3g}", delta=f"{answer.cost.epsilon_delta:.1g}"
     )
-    return sentences(pick(answer.guarantee), total)
+    return pick(answer.guarantee) + total
 
 
 def _sample_cell(value: object) -> str:

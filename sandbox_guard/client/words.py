@@ -90,7 +90,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "digest": ("结果摘要", "Digest"),
     "versions": ("数据版本", "Data versions"),
     "guarantee": ("隐私保证", "Guarantee"),
-    "total_guarantee": ("本次：ε = {epsilon}，δ = {delta}", "this answer: ε = {epsilon}, δ = {delta}"),
+    "total_guarantee": ("；本次 ε = {epsilon}，δ = {delta}", "; this answer: ε = {epsilon}, δ = {delta}"),
     "process_backend": (
         "试用模式：沙箱只是本机进程，隔离有限，请勿放入真实数据。",
         "Trial mode: sandboxes are local processes that isolate little. Keep real data out.",
