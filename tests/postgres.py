@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,13 +40,14 @@ class Cluster:
         options = f"-c listen_addresses='' -c unix_socket_directories={self._folder}"
         self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
 
-    def stop(self, mode: str = "fast") -> None:
-        """`mode="immediate"` is a crash: nothing is written any more."""
-        self._run("pg_ctl", "-D", "data", "-m", mode, "-w", "stop")
-
-    @property
-    def pid(self) -> int:
-        return int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+    def crash(self) -> None:
+        """Kill -9 of the server and all its processes, with whatever they had under way."""
+        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in (postmaster, *map(int, children)):
+            os.kill(pid, signal.SIGKILL)
+        while any(Path(f"/proc/{pid}/stat").exists() and not _zombie(pid) for pid in (postmaster, *children)):
+            time.sleep(0.01)
 
     def database(self) -> str:
         """The URL of a new, empty database."""
@@ -60,6 +63,13 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+
+def _zombie(pid: int | str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 @contextmanager

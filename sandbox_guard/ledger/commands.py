@@ -6,7 +6,8 @@ These read the ledger's database itself, so they work with the service running o
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +15,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sandbox_guard.ledger.backup import NotRestored, backup, highest_mark_in, reopen, restore
 from sandbox_guard.ledger.checkpoints import PUBLIC_KEY, kept_checkpoints
 from sandbox_guard.ledger.database import reading
 from sandbox_guard.ledger.settings import Settings
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.tables import compare_tables
 from sandbox_guard.ledger.verify import Verdict, verify
-from sandbox_guard.ledger.wire import EntryFilter, EntryKind
+from sandbox_guard.ledger.wire import Act, EntryFilter, EntryKind
 
+ledger_app = typer.Typer(help="备份与恢复预算台账 · Back up and restore the ledger.")
 audit_app = typer.Typer(help="读取并验证审计日志 · Read the audit log and prove that it was not altered.")
 
 
@@ -127,6 +130,60 @@ def audit_entries(
     console.print(table, markup=False)
     if page.next_before is not None:
         console.print(f"--before {page.next_before}")
+
+
+@ledger_app.command("backup")
+def ledger_backup(target: Annotated[Path, typer.Argument(help="The file to write, a zip.")]) -> None:
+    """Write the whole ledger to one file. Keys are not in it: keep `keys/` of the state folder as well."""
+    typer.echo(f"{target}: {backup(_store(), target)} 条 / entries")
+
+
+@ledger_app.command("restore")
+def ledger_restore(source: Annotated[Path, typer.Argument(help="What `backup` wrote.")]) -> None:
+    """Replace the ledger by a backup. Charges wait until `reopen`; what was there before is exported first."""
+    settings = Settings.from_environment()
+    store = settings.open_store()
+    keep = settings.home / "ledger" / f"before-restore-{store.now.replace(':', '')}.jsonl"
+    with _explained():
+        size = restore(store, source, keep)
+    typer.echo(
+        f"已恢复 {size} 条；补齐缺口前不受理计费。 Restored {size} entries; no charges before `reopen`."
+    )
+    if keep.exists():
+        typer.echo(f"原有日志 / the log as it was: {keep}")
+
+
+@ledger_app.command("reopen")
+def ledger_reopen(
+    actor: Annotated[str, typer.Option(help="Who decides.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the log.")],
+    export: Annotated[Path | None, typer.Option(help="Exported entries that continue the backup.")] = None,
+    mark: Annotated[
+        int | None, typer.Option(help="Highest entry acknowledged to vaults of other hosts.")
+    ] = None,
+) -> None:
+    """Take charges again after a restore: with the exported entries, or with every budget of the gap spent."""
+    settings = Settings.from_environment()
+    highest = max(highest_mark_in(settings.marks), -1 if mark is None else mark)
+    lines = export.read_text("ascii").splitlines(keepends=True) if export else None
+    with _explained():
+        position = reopen(
+            settings.open_store(), Act(actor=actor, reason=reason), highest_mark=highest, export=lines
+        )
+    if lines is None:  # the marks are of entries that there will never be again
+        for path in settings.marks.glob("*.mark"):
+            path.rename(path.with_suffix(".before-restore"))
+    typer.echo(f"条目 {position} · entry {position}")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Says why something did not happen, without a traceback."""
+    try:
+        yield
+    except NotRestored as error:
+        typer.echo(f"未执行 · not done: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _store() -> LedgerStore:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sandbox_guard.errors import Fault, Refused
+from sandbox_guard.ledger.log import write_atomically
 from sandbox_guard.ledger.wire import (
     Asker,
     Balance,
     Charge,
     ChargeRequest,
+    Mark,
     Question,
     RefusalReport,
     Release,
 )
+
+MARK: Final = "Ledger-Mark"
 
 PAUSES: Final = (0.1, 0.3, 1.0, 3.0)
 """Seconds between tries where the service cannot be reached. Every call may be repeated: a request id buys one
@@ -35,10 +41,13 @@ _HISTORY: TypeAdapter[tuple[Release, ...]] = TypeAdapter(tuple[Release, ...])
 class RemoteLedger:
     """`token` is the sandbox's: it decides for whom the calls are, and `asker` must agree with it.
 
-    Raises Refused as the ledger did, and Fault for anything else that goes wrong.
+    `mark` is a file in which this vault keeps, outside the ledger, the highest entry it was acknowledged: a
+    ledger that was set back is found out by it. Raises Refused as the ledger did, and Fault for anything else
+    that goes wrong.
     """
 
-    def __init__(self, base_url: str, token: str, *, timeout: float = 30.0) -> None:
+    def __init__(self, base_url: str, token: str, *, mark: Path | None = None, timeout: float = 30.0) -> None:
+        self._kept = KeptMark(mark)
         self._http = httpx.Client(
             base_url=base_url,
             headers={"Authorization": f"Bearer {token}"},
@@ -83,15 +92,42 @@ class RemoteLedger:
         document = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
         for pause in (*PAUSES, None):
             try:
-                response = self._http.request(method, path, json=document)
+                response = self._http.request(method, path, json=document, headers=self._kept.headers())
                 break
             except httpx.TransportError as error:
                 if pause is None:
                     raise Fault from error
                 time.sleep(pause)
         if response.is_success:
+            self._kept.acknowledge(response.headers.get(MARK))
             return response
         raise _failure(response)
+
+
+class KeptMark:
+    """The highest entry that was acknowledged, in a file that survives the vault."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._mark: Mark | None = None
+        if path is not None and path.exists():
+            self._mark = Mark.model_validate_json(path.read_bytes())
+
+    def headers(self) -> dict[str, str]:
+        return {MARK: str(self._mark)} if self._mark is not None else {}
+
+    def acknowledge(self, header: str | None) -> None:
+        """Durable when this returns, so before anyone sees what was acknowledged."""
+        if header is None:
+            return
+        mark = Mark.parse(header)
+        with self._lock:
+            if self._mark is not None and mark.position <= self._mark.position:
+                return
+            self._mark = mark
+            if self._path is not None:
+                write_atomically(self._path, mark.model_dump_json().encode())
 
 
 def _failure(response: httpx.Response) -> Refused | Fault:

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import uvicorn
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from sandbox_guard.errors import Fault, Refused
 from sandbox_guard.ledger.checkpoints import CheckpointWriter
@@ -33,6 +41,7 @@ from sandbox_guard.ledger.wire import (
     ChargeRequest,
     EntryFilter,
     EntryPage,
+    Mark,
     Message,
     Question,
     RefusalReport,
@@ -42,6 +51,9 @@ from sandbox_guard.ledger.wire import (
     Subject,
     Terms,
 )
+
+MARK = "Ledger-Mark"
+"""Header in which the ledger says what it acknowledges, and a vault what it was acknowledged last."""
 
 
 class Caller(StrEnum):
@@ -58,6 +70,7 @@ SCOPES: Mapping[str, frozenset[Caller]] = {
     endpoint: frozenset(callers)
     for endpoint, *callers in (
         ("GET /health", ANYONE),
+        ("GET /metrics", ANYONE),
         ("GET /v1/public-key", ANYONE),
         # a vault, for the member and project of its own sandbox
         ("POST /v1/find", VAULT),
@@ -141,6 +154,19 @@ class Problem(Message):
     error: str | None = None
 
 
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"description": why, "content": {"application/json": {"schema": Problem.model_json_schema()}}}
+    for code, why in {
+        400: "A call that makes no sense",
+        401: "No token",
+        403: "Not with this token, or refused by a rule of access",
+        422: "Refused by a budget",
+        500: "Fault",
+    }.items()
+}
+"""Written out, since a `model` would be described in the content type of the answer that succeeds."""
+
+
 class NotAllowed(Exception):
     """No token, or one that is worth nothing here."""
 
@@ -154,8 +180,7 @@ def create_app(store: LedgerStore, tokens: Mapping[Caller, str], checkpoints: Pa
     app = FastAPI(
         title="Sandbox Guard ledger",
         version="1",
-        dependencies=[Depends(_permit)],
-        responses={code: {"model": Problem} for code in (400, 401, 403, 422, 500)},
+        responses=PROBLEMS,
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
@@ -167,10 +192,14 @@ def create_app(store: LedgerStore, tokens: Mapping[Caller, str], checkpoints: Pa
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ValueError, _malformed)
     app.add_exception_handler(Exception, _fault)
-    _add_vault_calls(app, store)
-    _add_hub_calls(app, store)
-    _add_reading_calls(app, store)
-    _add_steward_calls(app, store)
+    _add_metrics(app, store)
+    _add_public_calls(app, store)
+    guarded = APIRouter(dependencies=[Depends(_permit)])
+    _add_vault_calls(guarded, store)
+    _add_hub_calls(guarded, store)
+    _add_reading_calls(guarded, store)
+    _add_steward_calls(guarded, store)
+    app.include_router(guarded)
     return app
 
 
@@ -180,6 +209,25 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.enter_context(CheckpointWriter(app.state.store, app.state.checkpoints))
         yield
     app.state.store.close()
+
+
+def _add_metrics(app: FastAPI, store: LedgerStore) -> None:
+    """Calls by endpoint and status, and the size of the log. A histogram of durations, which such libraries
+    offer first, would tell when a private query ran long."""
+    app.state.registry = CollectorRegistry()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the time of a first call is nobody's business
+    calls = Counter("ledger_calls", "Calls answered", ("endpoint", "status"), registry=app.state.registry)
+    Gauge("ledger_entries", "Entries in the log", registry=app.state.registry).set_function(
+        lambda: store.size
+    )
+
+    @app.middleware("http")
+    async def count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        route = request.scope.get("route")
+        endpoint = f"{request.method} {route.path}" if route is not None else "unknown"
+        calls.labels(endpoint, str(response.status_code)).inc()
+        return response
 
 
 # -------------------------------------------------------------------------------------- who calls
@@ -195,15 +243,15 @@ _bearer = HTTPBearer(auto_error=False, description="A service's or a sandbox's t
 def _permit(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> None:
-    """Runs before every endpoint; leaves the sandbox's member and project for those of a vault."""
+    """Runs before every endpoint but the public ones; leaves the sandbox's member and project for those of a vault."""
     allowed = SCOPES.get(f"{request.method} {request.scope['route'].path}", frozenset())
-    if ANYONE in allowed:
-        return
     if credentials is None:
         raise NotAllowed(401, "a bearer token is needed")
     caller = _caller(request, credentials.credentials)
     if caller is None and VAULT in allowed:
         request.state.asker = request.app.state.store.asker_of(credentials.credentials)
+        if MARK in request.headers:
+            request.app.state.store.check_mark(Mark.parse(request.headers[MARK]))
     elif caller not in allowed:
         raise NotAllowed(403, "this token may not do that")
 
@@ -255,21 +303,25 @@ def _fault(_: Request, error: Exception) -> JSONResponse:
 # -------------------------------------------------------------------------------------- endpoints
 
 
-def _add_vault_calls(app: FastAPI, store: LedgerStore) -> None:
+def _add_vault_calls(app: APIRouter, store: LedgerStore) -> None:
     @app.post("/v1/find")
     def find(asker: Own, question: Question) -> Release | None:
         """Authorise the question and return this project's release of it, if there is one."""
         return store.find(asker, question)
 
     @app.post("/v1/charges")
-    def charge(asker: Own, request: ChargeRequest) -> Charge:
+    def charge(asker: Own, request: ChargeRequest, response: Response) -> Charge:
         """Take the cost from every budget concerned, or from none. The same request id buys once."""
-        return store.charge(asker, request)
+        charge = store.charge(asker, request)
+        response.headers[MARK] = str(store.mark_of(charge.position))
+        return charge
 
     @app.post("/v1/charges/{charge_id}/release")
-    def publish(asker: Own, charge_id: Id, publication: Publication) -> Release:
+    def publish(asker: Own, charge_id: Id, publication: Publication, response: Response) -> Release:
         """Store the charge's one release; a second call returns the first."""
-        return store.publish(asker, charge_id, publication.body)
+        release = store.publish(asker, charge_id, publication.body)
+        response.headers[MARK] = str(store.mark_of(release.position))
+        return release
 
     @app.post("/v1/charges/{charge_id}/fault", status_code=204)
     def fault(asker: Own, charge_id: Id) -> None:
@@ -292,7 +344,7 @@ def _add_vault_calls(app: FastAPI, store: LedgerStore) -> None:
         return store.history(asker)
 
 
-def _add_hub_calls(app: FastAPI, store: LedgerStore) -> None:
+def _add_hub_calls(app: APIRouter, store: LedgerStore) -> None:
     @app.post("/v1/sandboxes", status_code=201)
     def open_sandbox(new: NewSandbox) -> Sandbox:
         """Register a sandbox; its token is shown this once."""
@@ -304,17 +356,24 @@ def _add_hub_calls(app: FastAPI, store: LedgerStore) -> None:
         store.end_sandbox(sandbox_id, "hub")
 
 
-def _add_reading_calls(app: FastAPI, store: LedgerStore) -> None:
+def _add_public_calls(app: FastAPI, store: LedgerStore) -> None:
     @app.get("/health")
     def health() -> dict[str, bool]:
         store.public_key  # noqa: B018 - the key is there
         return {"ok": store.size >= 0}
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    def metrics() -> Response:
+        """Counts of calls for Prometheus: no durations, and nothing that depends on restricted data."""
+        return Response(generate_latest(app.state.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/public-key", response_class=PlainTextResponse)
     def public_key() -> str:
         """The key that signs checkpoints, as a note verification key."""
         return store.public_key
 
+
+def _add_reading_calls(app: APIRouter, store: LedgerStore) -> None:
     @app.get("/v1/standings")
     def standings() -> tuple[Standing, ...]:
         """Who and what is suspended or closed."""
@@ -355,7 +414,7 @@ def _add_reading_calls(app: FastAPI, store: LedgerStore) -> None:
         return Proof(hashes=tuple(store.consistency_proof(old, new)))
 
 
-def _add_steward_calls(app: FastAPI, store: LedgerStore) -> None:
+def _add_steward_calls(app: APIRouter, store: LedgerStore) -> None:
     @app.put("/v1/terms")
     def apply(new: NewTerms) -> Position:
         """Put a policy in force."""

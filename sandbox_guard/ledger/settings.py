@@ -49,6 +49,11 @@ class Settings:
     def checkpoints(self) -> Path:
         return self.home / "ledger" / "checkpoints"
 
+    @property
+    def marks(self) -> Path:
+        """Where the vaults of this host keep what they were acknowledged, as `<sandbox>.mark`."""
+        return self.home / "marks"
+
     def token(self, caller: str) -> str | None:
         """The service token the launcher made for hub, portal or admin."""
         path = self.home / "keys" / f"{caller}.token"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from sandbox_guard.errors import Fault, Refused
@@ -33,6 +33,7 @@ from sandbox_guard.ledger.wire import (
     EntryFilter,
     EntryKind,
     EntryPage,
+    Mark,
     ProjectTerms,
     Question,
     RefusalReport,
@@ -61,7 +62,7 @@ class LedgerStore:
         self.signer = Signer.at(signing_key)
         self._to_epsilon = to_epsilon
         self._clock = clock
-        self._writer = Writer(self.engine, self.signer, clock)
+        self.writer = Writer(self.engine, self.signer, clock)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -73,7 +74,7 @@ class LedgerStore:
             access.authorise(connection, asker, question, self._now(connection))
             if releases.of_question(connection, asker, question) is None:
                 return None
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             access.authorise(tx.connection, asker, question, tx.now)
             release = releases.of_question(tx.settled, asker, question)
             if release is not None:
@@ -82,7 +83,7 @@ class LedgerStore:
 
     def charge(self, asker: Asker, request: ChargeRequest) -> Charge:
         _check_amounts(request)
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             terms = access.authorise(tx.connection, asker, request.question, tx.now)
             paid = _paid_already(tx, asker, request)
             if paid is not None:
@@ -117,7 +118,7 @@ class LedgerStore:
 
     def publish(self, asker: Asker, charge_id: str, body: str) -> Release:
         json.loads(body)
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             charge = _own_charge(tx.connection, asker, charge_id)
             release = releases.of_charge(tx.settled, asker, charge_id)
             if release is not None:
@@ -147,14 +148,33 @@ class LedgerStore:
             assert release is not None
             return release
 
+    def mark_of(self, position: int) -> Mark:
+        """What a vault keeps of an entry that it was acknowledged."""
+        with self._reading() as connection:
+            found = connection.scalar(_HASH_OF, {"position": position})
+        if found is None:
+            raise ValueError("no such entry")
+        return Mark(position=position, leaf_hash=bytes(found).hex())
+
+    def check_mark(self, mark: Mark) -> None:
+        """Raises Refused where this ledger has not got, or no longer has, what a vault was acknowledged: it was
+        set back, and takes no charges until `backup.reopen`."""
+        with self._reading() as connection:
+            found = connection.scalar(_HASH_OF, {"position": mark.position})
+            if found is not None and bytes(found).hex() == mark.leaf_hash:
+                return
+        with self.writer.transaction() as tx:
+            tx.restored = tx.restored or f"a vault was acknowledged entry {mark.position}"
+        raise Refused("budget.ledger_behind")
+
     def fault(self, asker: Asker, charge_id: str) -> None:
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             _own_charge(tx.connection, asker, charge_id)
             facts = {"member": asker.member, "charge_id": charge_id}
             tx.append(EntryKind.FAULT, asker.member, asker.project, facts)
 
     def refuse(self, asker: Asker, report: RefusalReport) -> None:
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             terms = access.terms_of(tx.connection, asker.project)
             facts = {**_who(asker, terms), **report.model_dump(mode="json")}
             tx.append(EntryKind.REFUSAL, asker.member, asker.project, facts)
@@ -179,7 +199,7 @@ class LedgerStore:
     def open_sandbox(self, asker: Asker, actor: str) -> Sandbox:
         """A new right to speak for this member and project. Raises Refused where they may not work now."""
         sandbox = Sandbox(sandbox_id=secrets.token_hex(8), token=f"sgl_{secrets.token_urlsafe(32)}")
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             access.admit(tx.connection, asker, tx.now)
             tx.connection.execute(
                 insert(schema.Sandbox),
@@ -197,7 +217,7 @@ class LedgerStore:
 
     def end_sandbox(self, sandbox_id: str, actor: str) -> None:
         """Its token is worth nothing from now on. Ending it twice, or one there never was, does nothing."""
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             sandbox = tx.connection.execute(
                 select(schema.Sandbox.__table__).where(
                     schema.Sandbox.sandbox_id == sandbox_id, schema.Sandbox.ended.is_(False)
@@ -227,7 +247,7 @@ class LedgerStore:
 
     def apply(self, terms: Terms, act: Act) -> int:
         """Put a policy in force; returns the position of its entry. What was spent stays spent."""
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             accounts.set_caps(tx.connection, terms.accounts)
             tx.connection.execute(delete(schema.Project))
             if terms.projects:
@@ -260,7 +280,7 @@ class LedgerStore:
         return self._stand(EntryKind.CLOSE, Subject(kind="project", name=project), "closed", act)
 
     def _stand(self, kind: EntryKind, subject: Subject, state: str | None, act: Act) -> int:
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             standing = schema.Standing
             this = (standing.kind == subject.kind) & (standing.name == subject.name)
             if tx.connection.scalar(select(standing.state).where(this)) == "closed":
@@ -276,7 +296,7 @@ class LedgerStore:
 
     def renew(self, account: str, act: Act) -> int:
         """Start a new term of one account (its key, such as `project/p1/firms`)."""
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             spent = accounts.renew(tx.connection, account)
             facts = {"reason": act.reason, "account": account, "spent": spent.model_dump()}
             return tx.append(EntryKind.RENEW, act.actor, None, facts)
@@ -284,7 +304,7 @@ class LedgerStore:
     def record_load(self, dataset: str, version: str, act: Act) -> int:
         """A new data version there is. Recording it again changes nothing."""
         load = schema.Load
-        with self._writer.transaction() as tx:
+        with self.writer.transaction() as tx:
             known = tx.connection.scalar(
                 select(load.position).where(load.dataset == dataset, load.version == version)
             )
@@ -391,6 +411,7 @@ class LedgerStore:
         return tuple(accounts.balance_of(budget, self._to_epsilon) for budget in shown)
 
 
+_HASH_OF = select(schema.Entry.leaf_hash).where(schema.Entry.position == bindparam("position"))
 _INSERT_CHARGE = insert(schema.table(schema.Charge))
 _INSERT_RELEASE = insert(schema.table(schema.Release))
 

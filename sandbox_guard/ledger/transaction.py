@@ -51,8 +51,8 @@ class Transaction:
     last: str
     policy_digest: str | None
     restored: str | None
-    began: int
-    """Size of the log when this transaction began."""
+    began: tuple[int, str | None]
+    """`tree.size` and `restored` when this transaction began."""
     _unwritten: list[_Rows] = field(default_factory=list)
 
     @classmethod
@@ -70,12 +70,12 @@ class Transaction:
             head.leaf_hash,
             head.policy_digest,
             head.restored,
-            began=head.size,
+            began=(head.size, head.restored),
         )
 
     def move_head(self) -> None:
-        """Write down where the log ends now, if it grew. The last statement before a commit."""
-        if self.tree.size == self.began:
+        """Write down where the log ends now, if that changed. The last statement before a commit."""
+        if (self.tree.size, self.restored) == self.began:
             return
         head = {
             "size": self.tree.size,
@@ -219,6 +219,16 @@ class Writer:
             raise Fault from batch.broken
 
     @contextmanager
+    def exclusive(self) -> Iterator[Connection]:
+        """All of the database, for what is no entry: a restore."""
+        with self._turn:
+            if self._batch is not None:
+                self._end(self._batch)
+            with writing(self._engine) as connection:
+                connection.execute(_LOCK_HEAD).one()
+                yield connection
+
+    @contextmanager
     def _queued(self) -> Iterator[None]:
         """One writer at a time; the others are counted."""
         with self._count:
@@ -244,8 +254,10 @@ class Writer:
 
     def _end_if_last(self, batch: _Batch) -> None:
         """Commit, unless the next writer is there already and will do so."""
-        if self._waiting and batch.members < MOST and batch.broken is None:
-            return
+        if not self._waiting or batch.members >= MOST or batch.broken is not None:
+            self._end(batch)
+
+    def _end(self, batch: _Batch) -> None:
         self._batch = None
         try:
             if batch.broken is None:

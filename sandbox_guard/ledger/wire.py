@@ -131,6 +131,23 @@ class Charge(Message):
     """Set when this request, or this question of this project, has been released already."""
 
 
+class Mark(Message):
+    """The highest entry that a vault was acknowledged, which it keeps outside the ledger: a ledger that no
+    longer has it was set back."""
+
+    position: int
+    leaf_hash: Digest
+
+    def __str__(self) -> str:
+        return f"{self.position}:{self.leaf_hash}"
+
+    @classmethod
+    def parse(cls, text: str) -> Mark:
+        """Raises ValueError."""
+        position, _, leaf_hash = text.partition(":")
+        return cls(position=int(position), leaf_hash=leaf_hash)
+
+
 class RefusalReport(Message):
     request_id: str
     sql: str

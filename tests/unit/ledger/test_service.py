@@ -7,10 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import schemathesis
 import uvicorn
+from hypothesis import HealthCheck, given, settings
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from sandbox_guard.errors import Fault, Refused
 from sandbox_guard.ledger.checkpoints import LATEST, PUBLIC_KEY
@@ -18,8 +23,8 @@ from sandbox_guard.ledger.remote import RemoteLedger
 from sandbox_guard.ledger.service import ADMIN, ANYONE, HUB, PORTAL, SCOPES, VAULT, Caller, create_app
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.verify import verify
-from sandbox_guard.ledger.wire import EntryFilter, RefusalReport
-from tests.ledgers import ACT, ALICE, BOB, CAROL, question, request, terms
+from sandbox_guard.ledger.wire import EntryFilter, Mark, RefusalReport
+from tests.ledgers import ACT, ALICE, BOB, CAROL, open_ledger, question, request, terms
 
 TOKENS = {HUB: "hub-token", PORTAL: "portal-token", ADMIN: "admin-token"}
 
@@ -159,3 +164,53 @@ def test_hub_steward_and_auditor_do_theirs(ledger: LedgerStore, address: str, tm
         call(address, "GET /v1/proofs/consistency", "admin-token", params={"old": 9, "new": 2}).status_code
         == 400
     )
+
+
+def test_metrics_count_calls_and_tell_no_duration(
+    ledger: LedgerStore, address: str, vault: RemoteLedger
+) -> None:
+    vault.charge(ALICE, request())
+    text = call(address, "GET /metrics", None).text
+    assert 'ledger_calls_total{endpoint="POST /v1/charges",status="200"} 1.0' in text
+    assert "ledger_entries 3.0" in text
+    assert not any(word in text for word in ("second", "duration", "bucket", "alice", "loan", "created"))
+
+
+def test_a_vault_keeps_a_mark_and_a_ledger_without_it_takes_no_charge(
+    ledger: LedgerStore, address: str, tmp_path: Path
+) -> None:
+    token = ledger.open_sandbox(ALICE, "hub").token
+    with closing(RemoteLedger(address, token, mark=tmp_path / "alice.mark")) as remote:
+        charge = remote.charge(ALICE, request())
+    kept = Mark.model_validate_json((tmp_path / "alice.mark").read_bytes())
+    assert kept == ledger.mark_of(charge.position)
+    (tmp_path / "alice.mark").write_text(kept.model_copy(update={"position": 99}).model_dump_json())
+    with (
+        closing(RemoteLedger(address, token, mark=tmp_path / "alice.mark")) as remote,
+        pytest.raises(Refused, check=lambda error: error.code == "budget.ledger_behind"),
+    ):
+        remote.charge(ALICE, request())
+
+
+@pytest.mark.parametrize("caller", [VAULT, HUB, PORTAL, ADMIN, None])
+def test_the_service_keeps_to_its_own_description(tmp_path: Path, caller: Caller | None) -> None:
+    """Schemathesis sends what the description allows, and what it does not, and finds no answer that the
+    description does not know."""
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite", tmp_path)
+    ledger.apply(terms(), ACT)
+    app = create_app(ledger, TOKENS, tmp_path)
+    token = ledger.open_sandbox(ALICE, "hub").token if caller is VAULT else TOKENS.get(caller or VAULT)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
+        operation = result.ok()
+
+        @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def conforms(case: schemathesis.Case[Any]) -> None:
+            # "Valid" data that names no member, charge or entry there is gets a 4xx that the description has.
+            case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
+
+        conforms()
