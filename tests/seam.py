@@ -95,7 +95,8 @@ class Bench:
                 seen.status, seen.code, seen.message = "refused", refused.code, refused.message.as_dict()
             except Fault as fault:
                 seen.status, seen.code, seen.message = "fault", "fault", fault.MESSAGE.as_dict()
-        entries = [json.loads(leaf) for leaf in self.ledger.export()][before:]
+        lines = [json.loads(line) for line in self.ledger.export()]
+        entries = [e for e in lines if e.get("position", -1) >= before]
         seen.entries = entries
         seen.charged = [e for e in entries if e.get("kind") == "charge"]
         return seen

