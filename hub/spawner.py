@@ -247,6 +247,7 @@ class Sandboxed:
         configuration = {
             "member": sandbox.member,
             "project": sandbox.project,
+            "server": self.name,
             "policies": str(self.settings.policies),
             "home": str(self.settings.home),
             "datasets": dataset_folders(self.settings.home, deployment().policies(), sandbox.project),

@@ -57,6 +57,8 @@ class Config(BaseModel):
 
     member: str
     project: str
+    server: str = ""
+    """Name of the hub's server whose vault this is."""
     policies: Path
     home: Path
     datasets: dict[str, Path]
@@ -296,7 +298,12 @@ def application(config: Config) -> FastAPI:
         if kind.lower() not in ("bearer", "token") or not token:
             raise Refused("access.token")
         held = bearers.scopes(token)
-        if not any(s == scope or s.startswith(scope + "!") for s in held):
+        # A token narrowed to another server of the same member is worth nothing here.
+        if not held & {
+            scope,
+            f"{scope}!user={config.member}",
+            f"{scope}!server={config.member}/{config.server}",
+        }:
             raise Refused("access.scope", scope=scope)
 
     def may_query(request: Request) -> None:

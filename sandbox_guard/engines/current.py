@@ -61,6 +61,8 @@ class CurrentData:
 
     def why_not(self, dataset: str) -> Refused | None:
         """Why a granted dataset cannot answer, or None."""
+        if dataset not in self._datasets:
+            return Refused("data.missing", dataset=dataset)
         try:
             serving(self._datasets[dataset], self._folders[dataset])
         except Refused as refused:
