@@ -48,14 +48,16 @@ class Issue(IntEnum):
 
 @dataclass(frozen=True)
 class Staged:
-    """One column on its way. `read` is over the file's column {raw}; `parsed` over {read}; `value` and `issue`
-    over {read} and {parsed}."""
+    """One column on its way, as SQL at four levels, each over the names of those before it."""
 
-    stored_type: str
     read: str
+    """The file's value, NULL where it is empty."""
     parsed: str
-    value: str
+    """Of the declared type, NULL where it cannot be."""
     issue: str
+    """What is wrong with it: an `Issue`."""
+    value: str
+    """What is stored."""
 
 
 def stored_type(column: Column) -> str:
@@ -84,11 +86,11 @@ def stored_bounds(column: Column) -> tuple[int, int] | None:
     return max(math.ceil(lo), -_furthest(column)), min(math.floor(hi), _furthest(column))
 
 
-def staged(column: Column, raw: str, read: str, parsed: str, arrow: pa.DataType) -> Staged:
-    """SQL for one column. `raw`, `read` and `parsed` are the (quoted) names under which the three levels
-    of the statement know it; `arrow` is the file's type."""
+def staged(column: Column, n: int, raw: str, arrow: pa.DataType) -> Staged:
+    """SQL for the `n`th column, called `raw` in the file and of type `arrow` there. The levels know it as
+    `read<n>`, `parsed<n>`, `issue<n>`."""
+    read, parsed = f"read{n}", f"parsed{n}"
     native = _native(column.type, arrow)
-    reading = raw if native else _cleaned(column, raw)
     match column.type:
         case ColumnType.BOOLEAN:
             core = _boolean(column, read, parsed, native)
@@ -98,17 +100,21 @@ def staged(column: Column, raw: str, read: str, parsed: str, arrow: pa.DataType)
             core = _date(column, read, parsed, native)
         case ColumnType.STRING:
             core = _string(column, read, parsed)
-    missing = "" if column.nullable else f"WHEN {read} IS NULL THEN {Issue.MISSING:d} "
-    tests = " ".join(f"WHEN {condition} THEN {issue:d}" for condition, issue in core.tests)
-    issue = f"CAST(CASE {missing}WHEN {read} IS NULL THEN 0 {tests} ELSE 0 END AS UTINYINT)"
-    return Staged(stored_type(column), reading, core.parsed, core.value, issue)
+    missing = Issue.NONE if column.nullable else Issue.MISSING
+    tests = "".join(f" WHEN {condition} THEN {issue:d}" for condition, issue in core.tests)
+    return Staged(
+        raw if native else _cleaned(column, raw),
+        core.parsed,
+        f"CAST(CASE WHEN {read} IS NULL THEN {missing:d}{tests} ELSE {Issue.NONE:d} END AS UTINYINT)",
+        f"CASE WHEN {parsed} IS NOT NULL AND issue{n} IN ({Issue.NONE:d}, {Issue.CLAMPED:d}) THEN {core.value} END",
+    )
 
 
 @dataclass(frozen=True)
 class _Core:
     parsed: str
     value: str
-    """NULL wherever a test but CLAMPED holds."""
+    """Over `parsed`, where no test but CLAMPED holds."""
     tests: list[tuple[str, Issue]]
 
 
@@ -146,11 +152,7 @@ def _boolean(column: Column, read: str, parsed: str, native: bool) -> _Core:
     known = f"{parsed} IS NOT NULL"
     if column.values is not None:
         known += f" AND {parsed} IN ({', '.join('true' if v else 'false' for v in column.values)})"
-    return _Core(
-        read if native else words,
-        f"CASE WHEN {known} THEN {parsed} END",
-        [(f"NOT ({known})", Issue.DOMAIN)],
-    )
+    return _Core(read if native else words, parsed, [(f"NOT ({known})", Issue.DOMAIN)])
 
 
 def _number(column: Column, read: str, parsed: str, arrow: pa.DataType, native: bool) -> _Core:
@@ -190,7 +192,7 @@ def _number(column: Column, read: str, parsed: str, arrow: pa.DataType, native: 
         lo, hi = bounds
         tests.append((f"{parsed} NOT BETWEEN {lo} AND {hi}", Issue.CLAMPED))
         inside = f"CAST(least(greatest({parsed}, {lo}), {hi}) AS BIGINT)"
-    return _Core(counted, _kept(tests, inside), tests)
+    return _Core(counted, inside, tests)
 
 
 def _date(column: Column, read: str, parsed: str, native: bool) -> _Core:
@@ -213,7 +215,7 @@ def _date(column: Column, read: str, parsed: str, native: bool) -> _Core:
     if column.values is not None:
         days = ", ".join(f"DATE {text(str(v))}" for v in column.values)
         tests.append((f"{parsed} NOT IN ({days})", Issue.DOMAIN))
-    return _Core(day, _kept(tests, parsed), tests)
+    return _Core(day, parsed, tests)
 
 
 def _string(column: Column, read: str, parsed: str) -> _Core:
@@ -224,10 +226,4 @@ def _string(column: Column, read: str, parsed: str) -> _Core:
         tests.append((f"{parsed} IS NULL", Issue.DOMAIN))
     if column.max_length is not None:
         tests.append((f"length({read}) > {column.max_length}", Issue.LENGTH))
-    return _Core(value, _kept(tests, parsed), tests)
-
-
-def _kept(tests: list[tuple[str, Issue]], value: str) -> str:
-    """`value`, but NULL where a test finds what cannot be kept."""
-    fatal = [condition for condition, issue in tests if issue is not Issue.CLAMPED]
-    return f"CASE {' '.join(f'WHEN {c} THEN NULL' for c in fatal)} ELSE {value} END" if fatal else value
+    return _Core(value, parsed, tests)

@@ -38,17 +38,15 @@ class Read:
 
 
 def stage(bench: Bench, table: Stored, source: Source, progress: OnProgress) -> Read:
-    """The file as the temporary table `staged`: `__row`, the stored columns, `__i<n>` (the issue of each),
+    """The file as the temporary table `staged`: `__row`, the stored columns, `__issue<n>` (what is wrong with each),
     `__key` (the unit's published id, or the key that leads to it) and `__drop`."""
     columns = list(table.columns.items())
-    parts = [
-        staged(column, name(c), f"s{n}", f"p{n}", source.schema.field(c).type)
-        for n, (c, column) in enumerate(columns)
-    ]
-    read = ", ".join(f"{part.read} AS s{n}" for n, part in enumerate(parts))
-    parsed = ", ".join(f"{part.parsed} AS p{n}" for n, part in enumerate(parts))
-    values = ", ".join(
-        f"{part.value} AS {name(c)}, {part.issue} AS __i{n}"
+    parts = [staged(column, n, name(c), source.schema.field(c).type) for n, (c, column) in enumerate(columns)]
+    read = ", ".join(f"{part.read} AS read{n}" for n, part in enumerate(parts))
+    parsed = ", ".join(f"{part.parsed} AS parsed{n}" for n, part in enumerate(parts))
+    issues = ", ".join(f"{part.issue} AS issue{n}" for n, part in enumerate(parts))
+    stored = ", ".join(
+        f"{part.value} AS {name(c)}, issue{n} AS __issue{n}"
         for n, ((c, _), part) in enumerate(zip(columns, parts, strict=True))
     )
     missing = [f"{name(c)} IS NULL" for c, column in columns if not column.nullable]
@@ -63,9 +61,10 @@ def stage(bench: Bench, table: Stored, source: Source, progress: OnProgress) -> 
             CREATE TEMP TABLE staged AS
             SELECT *, {" OR ".join(missing) or "false"} AS __drop
             FROM (SELECT *, {key} AS __key
-                  FROM (SELECT {ROW}, {values}
-                        FROM (SELECT *, {parsed}
-                              FROM (SELECT {ROW}, {read} FROM incoming))))
+                  FROM (SELECT {ROW}, {stored}
+                        FROM (SELECT *, {issues}
+                              FROM (SELECT *, {parsed}
+                                    FROM (SELECT {ROW}, {read} FROM incoming)))))
             """
         )
     except duckdb.Error:
@@ -87,32 +86,43 @@ def _key(bench: Bench, table: Stored) -> str:
 
 def _counted(bench: Bench, table: Stored, source: Source) -> Read:
     columns = list(table.columns.items())
-    issues = ", ".join(f"histogram(__i{n})" for n in range(len(columns)))
+    # Which issues there are at all is a cheap question, and mostly the answer is none.
+    kinds = ", ".join(f"bit_or(1 << CAST(__issue{n} AS INTEGER))" for n in range(len(columns)))
     unit_known = " AND ".join(f"{name(c)} IS NOT NULL" for c in table.unit) or "false"
-    rows, sound, no_unit, *histograms = bench.row(
-        f"SELECT count(*), count(*) FILTER (NOT __drop), count(*) FILTER (__key IS NULL AND {unit_known}), {issues} FROM staged"
+    rows, sound, no_unit, *found = bench.row(
+        f"""
+        SELECT count(*), count(*) FILTER (NOT __drop), count(*) FILTER (__key IS NULL AND {unit_known}), {kinds}
+        FROM staged
+        """
     )
     findings: list[Finding] = []
     problems: list[Problem] = []
-    for n, ((c, column), histogram) in enumerate(zip(columns, histograms, strict=True)):
-        counts: dict[int, int] = histogram or {}
-        if count := counts.get(Issue.MALFORMED):
-            places = bench.rows(
-                f"SELECT {ROW} FROM staged WHERE __i{n} = {Issue.MALFORMED:d} ORDER BY {ROW} LIMIT {SHOWN}"
-            )
-            facts = {"count": count, "type": _expected(column)}
-            problems += [
-                Problem("load.malformed", table.name, source.path.name, source.line_of(row), row, c, facts)
-                for (row,) in places
-            ]
-        for issue, count in sorted(counts.items()):
-            if issue not in (Issue.NONE, Issue.MALFORMED):
-                findings.append(Finding(Rule[Issue(issue).name], _effect(Issue(issue), column), c, count))
+    for n, ((c, column), kinds_found) in enumerate(zip(columns, found, strict=True)):
+        if not kinds_found or kinds_found == 1 << Issue.NONE:
+            continue
+        counts = dict(bench.rows(f"SELECT __issue{n}, count(*) FROM staged GROUP BY 1 ORDER BY 1"))
+        counts.pop(Issue.NONE, None)
+        if malformed := counts.pop(Issue.MALFORMED, 0):
+            problems += _malformed(bench, table, source, n, malformed)
+        for issue, count in counts.items():
+            findings.append(Finding(Rule[Issue(issue).name], _effect(Issue(issue), column), c, count))
     if problems:
         raise LoadRefused(tuple(problems))
     if no_unit:
         findings.append(Finding(Rule.UNIT, Effect.DROPPED, None, no_unit))
     return Read(rows, sound, tuple(findings))
+
+
+def _malformed(bench: Bench, table: Stored, source: Source, n: int, count: int) -> list[Problem]:
+    column, policy = list(table.columns.items())[n]
+    places = bench.rows(
+        f"SELECT {ROW} FROM staged WHERE __issue{n} = {Issue.MALFORMED:d} ORDER BY {ROW} LIMIT {SHOWN}"
+    )
+    facts = {"count": count, "type": _expected(policy)}
+    return [
+        Problem("load.malformed", table.name, source.path.name, source.line_of(row), row, column, facts)
+        for (row,) in places
+    ]
 
 
 def _effect(issue: Issue, column: Column) -> Effect:
