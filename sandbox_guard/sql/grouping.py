@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from sandbox_guard.errors import Place, Refused
-from sandbox_guard.sql import aggregates, bounds, functions, syntax, ties
+from sandbox_guard.sql import aggregates, bounds, functions, statistics, syntax, ties
 from sandbox_guard.sql.contribution import Contribution, Source
 from sandbox_guard.sql.expressions import bind_expr, bind_predicate, conjuncts
 from sandbox_guard.sql.kinds import Field, Open, Private, Relation, Supply
@@ -210,6 +210,12 @@ class BlockGroups:
                 return functions.apply(
                     "<", (self._count(conditions + (no,)), functions.constant(0.5)), call.place
                 )
+            case function, args if function in statistics.FUNCTIONS and not call.distinct:
+                if len(args) != (1 if function in statistics.OF_ONE else 2):
+                    signature = f"{function}(x)" if function in statistics.OF_ONE else f"{function}(y, x)"
+                    raise Refused("sql.arguments", place=call.place, function=function, signature=signature)
+                values = tuple(as_number(bind_expr(a, scope), call.place) for a in args)
+                return statistics.statistic(function, _CentredSums(self, values, conditions, call.place))
         raise Refused("kind.aggregate", place=call.place, function=call.function)
 
     def _count(self, conditions: tuple[Expr, ...]) -> Expr:
@@ -277,6 +283,25 @@ class BlockGroups:
             hi,
             centre,
         )
+
+    def sum_of(self, value: Expr, conditions: tuple[Expr, ...], place: Place | None) -> tuple[Expr, Fraction]:
+        """Σ (value - c) and c: 0 where the query asks for the plain sum too, so that both share it."""
+        centred = (value, ties.conjunction(conditions)) not in self.summed
+        measure = self._sum_measure(value, conditions, place, centred)
+        return functions.as_double(self._measured(measure)), measure.centre * measure.step
+
+    def count_of(self, conditions: tuple[Expr, ...]) -> Expr:
+        return self._count(conditions)
+
+    def square_of(
+        self, value: Expr, conditions: tuple[Expr, ...], place: Place | None
+    ) -> tuple[Expr, Fraction]:
+        """Σ (value² - c) and c. Interval arithmetic does not see that both factors are the same."""
+        squared = functions.apply("*", (value, value), place)
+        positive = replace(squared.domain, lo=Fraction(0))
+        squared = replace(squared, domain=positive)
+        measure = self._sum_measure(squared, conditions, place, centred=True)
+        return functions.as_double(self._measured(measure)), measure.centre * measure.step
 
     def _measured(self, measure: Measure) -> Column:
         if measure not in self.found:
@@ -364,6 +389,53 @@ class BlockGroups:
             Contribution((Source(cells, frozenset(c.id for c in columns), (key_ids,)),)),
             cells,
         )
+
+
+@dataclass(frozen=True)
+class _CentredSums:
+    """The sums that statistics are made of, each measured once."""
+
+    groups: BlockGroups
+    values: tuple[Expr, ...]
+    conditions: tuple[Expr, ...]
+    place: Place | None
+
+    def _rows(self, *but: int) -> tuple[Expr, ...]:
+        """Only rows in which all arguments are known; a sum sees to its own."""
+        others = (v for i, v in enumerate(self.values) if i not in but)
+        return self.conditions + tuple(k for v in others for k in _known(v))
+
+    def count(self) -> Expr:
+        return self.groups.count_of(self._rows())
+
+    def middle(self, i: int) -> Fraction:
+        domain = self.values[i].domain
+        if domain.lo is None or domain.hi is None:
+            raise Refused("bound.unbounded", place=self.place)
+        middle = (domain.lo + domain.hi) / 2
+        return Fraction(round(middle)) if abs(middle) > 1 else middle
+
+    def total(self, i: int) -> Expr:
+        found, around = self.groups.sum_of(self.values[i], self._rows(i), self.place)
+        return self._moved(found, around - self.middle(i))
+
+    def product(self, i: int, j: int) -> Expr:
+        x, y = self._centred(i), self._centred(j)
+        if i == j:
+            found, around = self.groups.square_of(x, self._rows(), self.place)
+        else:
+            found, around = self.groups.sum_of(functions.apply("*", (x, y)), self._rows(), self.place)
+        return self._moved(found, around)
+
+    def _centred(self, i: int) -> Expr:
+        return functions.apply("-", (self.values[i], functions.constant(self.middle(i))), self.place)
+
+    def _moved(self, total: Expr, each: Fraction) -> Expr:
+        """The sum if every row were `each` more."""
+        if not each:
+            return total
+        added = functions.apply("*", (functions.as_double(self.count()), functions.constant(each)))
+        return functions.apply("+", (total, added))
 
 
 def _known(value: Expr) -> tuple[Expr, ...]:
