@@ -11,7 +11,7 @@ import duckdb
 from hypothesis import strategies as st
 
 from sandbox_guard.errors import Refused
-from sandbox_guard.sql import bounds, scalars
+from sandbox_guard.sql import bounds, operations, scalars
 from sandbox_guard.sql.relation import Column, Domain, Expr, Scan, Type
 from sandbox_guard.sql.syntax import TypeName
 
@@ -86,64 +86,142 @@ def engine() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-LITERALS = [
-    *(0, 1, -1, 2, 3, 10, 100, 2**31, 2**62, None, True, False),
-    *(Decimal("0.5"), Decimal("1.0"), Decimal("0.01"), Decimal("-2.5"), Decimal("0.1234"), Decimal("100.0")),
-    *(1e6, 1e-3, 1e300, 0.1),
-    *("", "a", "Alder", "%a%", "_", "海淀", "2020-01-31", "o'clock", "\n"),
-    *(dt.date(2020, 1, 31), dt.date.min, dt.date.max),
-]
+LITERALS: dict[str, list[Any]] = {
+    "integer": [0, 1, -1, 2, 3, 10, 100, 2**31, 2**62, None],
+    "number": [
+        *(0, 1, -1, 3, 100, Decimal("0.5"), Decimal("1.0"), Decimal("0.01"), Decimal("-2.5")),
+        *(Decimal("0.1234"), Decimal("100.0"), 1e6, 1e-3, 1e300, 0.1, None),
+    ],
+    "text": ["", "a", "Alder", "%a%", "_", "海淀", "2020-01-31", "o'clock", "\n", "v", None],
+    "date": [dt.date(2020, 1, 31), dt.date.min, dt.date.max, dt.date(1969, 12, 31), None],
+    "truth": [True, False, None],
+}
+KINDS = {
+    "integer": ["small", "wide", "plain"],
+    "number": ["small", "wide", "amount", "rate", "lots", "plain", "tiny"],
+    "text": ["town", "note"],
+    "date": ["day", "anyday"],
+    "truth": ["flag"],
+}
 WORDS = ["day", "week", "month", "quarter", "year"]
-TYPES = [t for t in TypeName if t not in (TypeName.TIMESTAMP,)]
-FUNCTIONS = sorted(set(scalars.FUNCTIONS) - {"interval"})
-ARITY = {
-    name: (f.least, min(f.most if f.most is not None else 3, 3)) for name, f in scalars.FUNCTIONS.items()
+PATTERNS = ["%Y", "%Y-%m", "%d.%m.%y", "%B %a %j", "%%"]
+
+N, I, T, D, B = "number", "integer", "text", "date", "truth"
+Shape = tuple[str, tuple[Any, ...]]
+"""A function and its arguments: kinds, or lists of literals."""
+
+SHAPES: dict[str, list[Shape]] = {
+    N: [
+        *((f, (N, N)) for f in ("+", "-", "*", "/", "%", "^", "nullif", "coalesce", "greatest", "least")),
+        *(
+            (f, (N,))
+            for f in [
+                "neg",
+                "abs",
+                "floor",
+                "ceil",
+                "trunc",
+                "round",
+                "sqrt",
+                "exp",
+                "ln",
+                "log10",
+                "log2",
+                "sign",
+            ]
+        ),
+        ("round", (N, [-3, -1, 0, 1, 2, 4])),
+        ("clamp", (N, [-100, 0, Decimal("0.5")], [1, 7, 10**7])),
+    ],
+    I: [
+        *((f, (I, I)) for f in ("+", "-", "*", "//", "%", "nullif", "coalesce", "least")),
+        *((f, (I,)) for f in ("neg", "abs", "sign")),
+        *((f, (D,)) for f in sorted(operations.parts())),
+        *((f, (D,)) for f in ("dow", "doy")),
+        ("-", (D, D)),
+        ("date_diff", (WORDS, D, D)),
+        ("length", (T,)),
+    ],
+    T: [
+        *((f, (T,)) for f in ("lower", "upper", "trim", "ltrim", "rtrim", "reverse")),
+        *((f, (T, T)) for f in ("||", "concat", "coalesce", "nullif", "greatest")),
+        ("trim", (T, ["a", "Ar", " _"])),
+        ("substring", (T, [1, 2, 9], [0, 1, 3])),
+        ("left", (T, [0, 2])),
+        ("right", (T, [0, 2])),
+        ("replace", (T, ["a", "x_", "中"], ["", "bb"])),
+        ("||", (T, N)),
+        ("strftime", (D, PATTERNS)),
+        ("monthname", (D,)),
+        ("dayname", (D,)),
+    ],
+    D: [
+        ("date_trunc", (WORDS, D)),
+        ("last_day", (D,)),
+        ("+", (D, I)),
+        ("-", (D, I)),
+        ("make_date", (I, I, I)),
+        *((f, (D, D)) for f in ("coalesce", "nullif", "greatest", "least")),
+    ],
+    B: [
+        *((f, (k, k)) for f in ("=", "<>", "<", "<=", ">", ">=") for k in (N, N, T, D, B)),
+        *((f, (k, k)) for f in ("is_distinct", "is_not_distinct") for k in (N, T, D)),
+        *((f, (k,)) for f in ("is_null", "is_not_null") for k in (N, T, D, B)),
+        *((f, (B,)) for f in ("is_true", "is_not_true", "is_false", "is_not_false", "not")),
+        *((f, (B, B)) for f in ("and", "or")),
+        *((f, (N,)) for f in ("isnan", "isinf", "isfinite")),
+        *((f, (T, ["%a%", "a_%", "", "A\\%b", "_"])) for f in ("like", "ilike")),
+        *((f, (T, ["", "a", "A", "海"])) for f in ("starts_with", "ends_with", "contains")),
+        ("between", (N, N, N)),
+    ],
+}
+CASTS = {
+    N: ([N, B, T], [TypeName.DOUBLE, TypeName.DECIMAL, TypeName.FLOAT]),
+    I: ([N, B, T], [TypeName.TINYINT, TypeName.INTEGER, TypeName.BIGINT]),
+    T: ([N, I, B, D], [TypeName.VARCHAR]),
+    D: ([T, D], [TypeName.DATE]),
+    B: ([N, T], [TypeName.BOOLEAN]),
 }
 
 
 @st.composite
-def expressions(draw: st.DrawFn, depth: int = 3) -> Expr:
-    """Any expression that typing accepts."""
-    if depth == 0 or draw(st.integers(0, 5)) == 0:
-        if draw(st.integers(0, 2)):
-            return COLUMNS[draw(st.sampled_from(sorted(COLUMNS)))][0]
-        return scalars.constant(draw(st.sampled_from(LITERALS)))
-    kind = draw(st.integers(0, 11))
-    below = expressions(depth=depth - 1)
+def expressions(draw: st.DrawFn, kind: str | None = None, depth: int = 3) -> Expr:
+    """An expression of one kind, as wide as the table of functions."""
+    kind = kind or draw(st.sampled_from(sorted(SHAPES)))
+    if depth == 0:
+        if draw(st.integers(0, 3)):
+            return COLUMNS[draw(st.sampled_from(KINDS[kind]))][0]
+        return scalars.constant(draw(st.sampled_from(LITERALS[kind])))
+
+    def below(of: str) -> Expr:
+        return draw(expressions(of, depth=draw(st.integers(0, depth - 1))))
+
+    choice = draw(st.integers(0, 11))
     try:
-        if kind == 0:
-            return scalars.case([(draw(below), draw(below))], draw(below))
-        if kind == 1:
-            items = draw(st.lists(st.sampled_from(LITERALS), min_size=1, max_size=4))
-            return scalars.in_values(draw(below), [scalars.constant(i) for i in items], draw(st.booleans()))
-        if kind == 2:
-            to = draw(st.sampled_from(TYPES))
-            return scalars.cast(draw(below), to, *((9, 2) if to is TypeName.DECIMAL else (None, None)))
-        if kind == 3:
-            word = scalars.constant(draw(st.sampled_from(WORDS)))
-            choice = draw(st.integers(0, 2))
-            if choice == 0:
-                return scalars.apply("date_trunc", (word, draw(below)))
-            if choice == 1:
-                return scalars.apply("date_diff", (word, draw(below), draw(below)))
-            count = scalars.constant(draw(st.integers(-30, 30)))
-            return scalars.apply(
-                draw(st.sampled_from("+-")), (draw(below), scalars.apply("interval", (count, word)))
+        if choice == 0:
+            return scalars.case([(below(B), below(kind))], draw(st.sampled_from([None, below(kind)])))
+        if choice == 1 and kind == B:
+            of = draw(st.sampled_from([N, I, T, D]))
+            items = draw(st.lists(st.sampled_from(LITERALS[of]), min_size=1, max_size=4))
+            return scalars.in_values(below(of), [scalars.constant(i) for i in items], draw(st.booleans()))
+        if choice == 2:
+            sources, targets = CASTS[kind]
+            to = draw(st.sampled_from(targets))
+            digits = (9, 2) if to is TypeName.DECIMAL else (None, None)
+            return scalars.cast(below(draw(st.sampled_from(sources))), to, *digits)
+        if choice == 3 and kind == D:
+            span = (
+                scalars.constant(draw(st.integers(-30, 30))),
+                scalars.constant(draw(st.sampled_from(WORDS))),
             )
-        if kind == 4:
-            pattern = draw(st.sampled_from(["%Y", "%Y-%m", "%d.%m.%y", "%B %a %j", "%%"]))
-            return scalars.apply("strftime", (draw(below), scalars.constant(pattern)))
-        if kind == 5:
-            ends = sorted(draw(st.lists(st.integers(-100, 10**7), min_size=2, max_size=2)))
-            return scalars.apply("clamp", (draw(below), *(scalars.constant(e) for e in ends)))
-        if kind == 6:
-            return scalars.apply("round", (draw(below), scalars.constant(draw(st.integers(-3, 4)))))
-        name = draw(st.sampled_from(FUNCTIONS))
-        least, most = ARITY[name]
-        args = [draw(below) for _ in range(draw(st.integers(least, most)))]
+            return scalars.apply(draw(st.sampled_from("+-")), (below(D), scalars.apply("interval", span)))
+        name, wanted = draw(st.sampled_from(SHAPES[kind]))
+        args = [
+            below(w) if isinstance(w, str) else scalars.constant(draw(st.sampled_from(w))) for w in wanted
+        ]
         return scalars.apply(name, args)
     except Refused:
-        return draw(below)
+        return below(kind)
 
 
 def inside(value: Any, expr: Expr) -> bool:

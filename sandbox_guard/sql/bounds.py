@@ -105,9 +105,12 @@ class Interval:
         return Interval(min(self.lo, other.lo), max(self.hi, other.hi))
 
     def __and__(self, other: Interval) -> Interval:
-        """Empty intersections keep one point, so that a bound is never inverted."""
+        """Empty intersections keep the nearest point of `other`, so that a bound is never inverted."""
         lo, hi = max(self.lo, other.lo), min(self.hi, other.hi)
-        return Interval(lo, hi) if lo <= hi else Interval(lo, lo)
+        if lo <= hi:
+            return Interval(lo, hi)
+        nearest = other.lo if self.hi < other.lo else other.hi
+        return Interval(nearest, nearest)
 
     def rounded(self) -> Interval:
         """Of the nearest doubles; unbounded from `MOST_DOUBLE` on."""

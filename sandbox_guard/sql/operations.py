@@ -517,6 +517,12 @@ OPERATIONS: dict[str, Operation] = {
         for u in (*_UNITS, "decade")
     },
     **{f"diff_{u}": Operation(f"system.main.date_diff('{u}', {{0}}, {{1}})", _date_diff(u)) for u in _UNITS},
+    # DuckDB 2.0 counts the two weeks around 1970-01-01 as one
+    "diff_week": Operation(
+        "((CAST(system.main.date_trunc('week', {1}) AS DATE)"
+        " - CAST(system.main.date_trunc('week', {0}) AS DATE)) // 7)",
+        _date_diff("week"),
+    ),
     "days_between": Operation(_infix("-"), lambda a, b: (a - b).days),
     "days": Operation("({0} - DATE '1970-01-01')", bounds.day),
     "date_of_days": Operation(
