@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from sandbox_guard.errors import Text
-from sandbox_guard.intervals import Intervals
+from sandbox_guard.intervals import Intervals, direct_measure
 from sandbox_guard.ledger.wire import Amount, Balance, Release, Spend
 from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Population
 from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.release import Released
 from sandbox_guard.sql import functions
 from sandbox_guard.sql.plan import Output, Plan
 
@@ -26,13 +27,14 @@ HIGH, USABLE = 0.05, 0.20
 """A number whose half-width is at most 5 % of it is 'high', at most 20 % 'usable', else 'caution'."""
 
 
-def body(plan: Plan, table: pa.Table, found: Intervals) -> str:
+def body(released: Released, table: pa.Table, found: Intervals) -> str:
     """Canonical JSON of what is released."""
+    plan = released.plan
     columns, rows, low, high = [], {}, {}, {}
     for i, (output, widths) in enumerate(zip(plan.outputs, found.half_widths, strict=True)):
         values = _values(table, output)
         rows[str(i)] = values
-        columns.append(_column(output, values, widths))
+        columns.append(_column(output, values, widths) | _noise(released, output))
         if widths is not None and columns[-1]["type"] in ("integer", "real"):
             spread = [None if math.isnan(w) else float(w) for w in widths]
             low[str(i)] = [
@@ -69,6 +71,15 @@ def _column(output: Output, values: list[Any], widths: np.ndarray[Any, Any] | No
         "role": "number" if output.noisy else "key",
         "reliability": reliability,
     }
+
+
+def _noise(released: Released, output: Output) -> dict[str, Any]:
+    """The noise's distribution, where the number is one measure as it stands."""
+    source = direct_measure(released.plan, output) if output.noisy else None
+    if source is None:
+        return {}
+    block, measure = source
+    return {"noise": released.blocks[block].noise[measure].name}
 
 
 def _reliability(value: Any, width: float) -> str | None:

@@ -136,7 +136,7 @@ class Guard:
             released = measure(priced.plan, priced.quote, self.engine, self.finisher, self.timeout)
             table: pa.Table = finish(released, self.finisher, self.timeout)
             found = intervals(released, table, self.finisher, self.timeout)
-            body = answers.body(priced.plan, table, found)
+            body = answers.body(released, table, found)
         if body is None:
             self.ledger.fault(self.asker, charge.charge_id)
             raise Fault()
@@ -151,13 +151,18 @@ class Guard:
         populations = {s.population for s in priced.spends}
         return {
             "cost": answers.cost(priced.spends, balances, self._query_delta(priced.plan)),
-            "free": not priced.spends,
+            "free": not priced.spends or self._released(priced.question),
             "columns": [self._expected(priced, i) for i in range(len(priced.plan.outputs))],
             "remaining": answers.remaining(balances, populations),
             "more_like_this": answers.more_like(priced.spends, balances),
             "notes": [n.as_dict() for n in priced.plan.notes],
             "strategy": ", ".join(dict.fromkeys(b.strategy.value for b in priced.plan.blocks)) or "public",
         }
+
+    def _released(self, question: Question) -> bool:
+        """Has this project been answered this already, over the same data?"""
+        known = (r.question for r in self.ledger.history(self.asker))
+        return any(k.digest == question.digest and k.versions == question.versions for k in known)
 
     def explain(self, asked: Asked) -> dict[str, Any]:
         """The strategy, our SQL and the bounds, for anyone to check."""

@@ -132,6 +132,7 @@ def scan(table: CatalogueTable, binding: Binding) -> Relation:
     if asked is not None and asked < rows:
         node_ = Filter(node_, functions.apply("<=", (rank, functions.constant(asked)), None))
         rows = asked
+    _say_the_cap(table, policy.max_rows_per_unit, rows, binding)
     published = tuple(frozenset({columns[u].id}) for u in table.unit)
     constant = {next(iter(p)) for p in published} | {
         columns[n.lower()].id for n, c in policy.columns.items() if c.unit_constant
@@ -143,6 +144,19 @@ def scan(table: CatalogueTable, binding: Binding) -> Relation:
     )
     kind = Private(table.population, frozenset({table.dataset}), (Unit(dense, published),), (), rank)
     return Relation(node_, tuple(fields), kind, facts, policy.max_rows)
+
+
+def _say_the_cap(table: CatalogueTable, cap: int, rows: int, binding: Binding) -> None:
+    if rows < cap:
+        binding.note(
+            f"表 {table.name}：每个隐私单元只计入 {rows} 行（按要求），其余不计。",
+            f"Table {table.name}: of each privacy unit only {rows} rows count, as asked; the rest do not.",
+        )
+    elif cap > 1:
+        binding.note(
+            f"表 {table.name}：每个隐私单元最多保留 {cap} 行，超出部分在入库时已舍去。",
+            f"Table {table.name}: at most {cap} rows of each privacy unit were kept when it was loaded.",
+        )
 
 
 def _range(source: syntax.Function, binding: Binding) -> Relation:

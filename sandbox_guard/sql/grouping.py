@@ -358,6 +358,10 @@ class BlockGroups:
         )
         discovery = Sensitivity.of_rows(rows, 1, self._cells(facts), 1) if discovered else None
         domains = tuple(Discovered() for _ in self.domains) if discovered else self.domains
+        if discovered:
+            binding.note(
+                "单元数过少的分组不会出现在结果中。", "Groups with too few privacy units are left out of the result."
+            )
         datasets = _private_datasets(self.rows, (source.node, self.items, tuple(self.found)))
         for a in datasets:
             for b in datasets:

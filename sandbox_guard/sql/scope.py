@@ -38,6 +38,11 @@ class Binding:
         enum = isinstance(like, Column) and like.enum
         return Column(self.number(), domain or like.domain, like.scale, enum)
 
+    def note(self, zh: str, en: str) -> None:
+        """Something that was cut or assumed, said once with the answer."""
+        if (note := Text(zh, en)) not in self.notes:
+            self.notes.append(note)
+
     def compute(self, relation: Relation) -> Relation:
         """The same open relation, computed by itself as a step of its own."""
         assert isinstance(relation.kind, Open)

@@ -227,7 +227,6 @@ def test_9_rows_not_shown_are_counted(guard: Session) -> None:
     assert "显示 320 行中的 20 行" in result._repr_html_().split("<table")[0]
 
 
-@pytest.mark.xfail(strict=True, reason="the planner writes no notes yet")
 def test_9_what_was_cut_stands_above_the_table(guard: Session, language: str) -> None:
     fewer = guard.sql("SELECT COUNT(*) AS loans FROM loan", rows_per_unit=1)
     assert fewer.answer is not None
