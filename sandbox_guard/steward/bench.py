@@ -69,6 +69,7 @@ def workbench(shop: Path, state: Home, population: Population | None, means: Mea
         connection.execute(
             "SET preserve_insertion_order = false;"
             "SET disabled_optimizers = 'window_self_join,top_n_window_elimination';"
+            "SET enable_progress_bar = false;"
             "SET python_enable_replacements = false;"
             "SET autoinstall_known_extensions = false;"
             "SET autoload_known_extensions = false;"

@@ -1,0 +1,51 @@
+"""Ten million rows load in under two minutes and two gibibytes; memory does not grow with the table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.data import write
+
+ROOT = Path(__file__).parents[2]
+LOADING = """
+import json, resource, sys, time
+from pathlib import Path
+from bench.data import policies
+from sandbox_guard.steward.load import load
+source, home, rows = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+began = time.monotonic()
+report = load(policies(rows), "bench", {t: source / f"{t}.parquet" for t in ("loans", "firms", "districts")}, home)
+print(json.dumps({
+    "seconds": time.monotonic() - began,
+    "gibibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    "rows": report.tables[0].rows_stored,
+}))
+"""
+
+
+def measured(tmp_path: Path, rows: int) -> dict[str, float]:
+    write(tmp_path / "source", rows)
+    arguments = [str(tmp_path / "source"), str(tmp_path / "var"), str(rows)]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING, *arguments], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    assert found["rows"] == rows
+    return found
+
+
+def test_half_a_million_rows(tmp_path: Path) -> None:
+    found = measured(tmp_path, 500_000)
+    assert found["gibibytes"] < 1
+
+
+@pytest.mark.long
+def test_ten_million_rows(tmp_path: Path) -> None:
+    found = measured(tmp_path, 10_000_000)
+    assert found["gibibytes"] < 2
+    assert found["seconds"] < 120
