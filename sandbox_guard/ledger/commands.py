@@ -18,11 +18,12 @@ from rich.table import Table
 from sandbox_guard.ledger.backup import NotRestored, backup, highest_mark_in, reopen, restore
 from sandbox_guard.ledger.checkpoints import PUBLIC_KEY, kept_checkpoints
 from sandbox_guard.ledger.database import reading
+from sandbox_guard.ledger.evidence import write_bundle, write_csv, write_parquet
 from sandbox_guard.ledger.settings import Settings
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.tables import compare_tables
 from sandbox_guard.ledger.verify import Verdict, verify
-from sandbox_guard.ledger.wire import Act, EntryFilter, EntryKind
+from sandbox_guard.ledger.wire import Act, Entry, EntryFilter, EntryKind
 
 ledger_app = typer.Typer(help="备份与恢复预算台账 · Back up and restore the ledger.")
 audit_app = typer.Typer(help="读取并验证审计日志 · Read the audit log and prove that it was not altered.")
@@ -92,6 +93,36 @@ def audit_checkpoint(
         typer.echo(note, nl=False)
     else:
         output.write_text(note, "utf-8")
+
+
+@audit_app.command("table")
+def audit_table(
+    output: Annotated[Path, typer.Argument(help="A file, .csv or .parquet.")],
+    project: str | None = None,
+) -> None:
+    """All entries as a table; a CSV is safe to open in a spreadsheet."""
+    entries = list(_all_entries(_store(), project))
+    if output.suffix == ".parquet":
+        write_parquet(entries, output)
+        return
+    with output.open("w", encoding="utf-8-sig", newline="") as file:
+        write_csv(entries, file)
+
+
+@audit_app.command("evidence")
+def audit_evidence(project: str, output: Annotated[Path, typer.Argument(help="A zip.")]) -> None:
+    """One project's entries with proofs, for a third party who has only the public key."""
+    typer.echo(f"{output}: {write_bundle(_store(), project, output)} 条 / entries")
+
+
+def _all_entries(store: LedgerStore, project: str | None) -> Iterator[Entry]:
+    before: int | None = None
+    while True:
+        page = store.entries(EntryFilter(project=project, before=before, limit=1000))
+        yield from page.entries
+        before = page.next_before
+        if before is None:
+            return
 
 
 @audit_app.command("entries")

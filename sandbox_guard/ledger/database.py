@@ -16,7 +16,7 @@ def open_database(url: str) -> Engine:
 
     Both commit durably: a charge that was acknowledged survives a power cut.
     """
-    engine = create_engine(url, pool_size=20, max_overflow=20)
+    engine = create_engine(url, pool_size=20, max_overflow=20, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _durable_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

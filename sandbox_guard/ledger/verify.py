@@ -1,7 +1,7 @@
 """Checks an exported log with no trust in whoever runs the ledger.
 
 It stands alone on the standard library and `cryptography`, so that a third party can read this one file and
-run it: `python verify.py EXPORT PUBLIC_KEY [CHECKPOINT ...]`. The rest of the ledger imports its definitions
+run it: `python verify.py EXPORT|EVIDENCE.zip PUBLIC_KEY [CHECKPOINT ...]`. The rest of the ledger imports its definitions
 of the encoding and of the tree from here, never the other way round.
 
 An export is text, one JSON object a line:
@@ -21,6 +21,7 @@ import base64
 import hashlib
 import json
 import sys
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +41,10 @@ NO_ENTRY = "0" * 64
 def canonical(value: object) -> bytes:
     """The one encoding of an entry. Raises TypeError or ValueError for anything but JSON without fractions."""
     _no_fraction(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _encoder.encode(value).encode("ascii")
+
+
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _no_fraction(value: object) -> None:
@@ -278,22 +282,51 @@ def verify(export: Iterable[str | bytes], public_key: str, checkpoints: Iterable
         _check_entries(reading, own, kept)
         if misplaced is not None:
             raise misplaced
-        _check_ends(len(reading.entries), [*own, *kept])
-        _check_books(reading)
+        _check_ends(len(reading.hashes), [*own, *kept])
+        if reading.dishonest is not None:
+            raise reading.dishonest
+        reading.books.compare(reading.balances)
     except _Bad as bad:
-        return Verdict(bad.reason, len(reading.entries), bad.position, bad.until, bad.detail)
+        return Verdict(bad.reason, len(reading.hashes), bad.position, bad.until, bad.detail)
     except ValueError as error:
-        return Verdict("unsigned", len(reading.entries), detail=str(error))
-    return Verdict("good", len(reading.entries))
+        return Verdict("unsigned", len(reading.hashes), detail=str(error))
+    return Verdict("good", len(reading.hashes))
+
+
+def verify_evidence(bundle: Path, public_key: str | None = None) -> Verdict:
+    """Is each entry of a project's evidence bundle one of the log that its checkpoint signs?
+
+    `public_key` is the key as you got it elsewhere; without it, the bundle's own is believed. That no entry of
+    the project was left out only the whole log shows.
+    """
+    with zipfile.ZipFile(bundle) as archive:
+        lines = archive.read("entries.jsonl").splitlines()
+        note, own_key = (archive.read(name).decode() for name in ("checkpoint.note", "public-key.txt"))
+    try:
+        checkpoint = Checkpoint.open(note, PublicKey.parse(public_key or own_key))
+    except ValueError as error:
+        return Verdict("unsigned", len(lines), detail=str(error))
+    for line in lines:
+        shown = json.loads(line)
+        leaf = shown["leaf"].encode("ascii")
+        position = json.loads(leaf)["position"]
+        proof = [bytes.fromhex(text) for text in shown["proof"]]
+        if not inclusion_holds(leaf_hash(leaf), position, checkpoint.size, proof, checkpoint.root):
+            return Verdict("altered", len(lines), position, position)
+    return Verdict("good", len(lines))
 
 
 @dataclass
 class _Reading:
     """An export taken apart, up to the first entry that is not where it belongs."""
 
-    entries: list[dict[str, Any]] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
+    links: list[object] = field(default_factory=list)
+    """What each entry says is the hash of the one before."""
     notes: list[str] = field(default_factory=list)
+    books: Books = field(default_factory=lambda: Books())  # noqa: PLW0108 - it is defined further down
+    dishonest: _Bad | None = None
+    """The first entry that no honest ledger writes; told only where the log is the one that was signed."""
     balances: list[dict[str, Any]] | None = None
 
     def read(self, export: Iterable[str | bytes]) -> _Bad | None:
@@ -303,22 +336,32 @@ class _Reading:
         for line in lines:
             value = _parsed(line)
             if value is None:
-                return _Bad("unreadable", len(self.entries))
+                return _Bad("unreadable", len(self.hashes))
             if value.keys() == {"checkpoint"}:
                 self.notes.append(str(value["checkpoint"]))
             elif value.keys() == {"balances"}:
                 self.balances = value["balances"]
             elif not isinstance(value.get("facts"), dict) or type(value.get("position")) is not int:
-                return _Bad("unreadable", len(self.entries))
-            elif value["position"] != len(self.entries):
+                return _Bad("unreadable", len(self.hashes))
+            elif value["position"] != len(self.hashes):
                 return self._misplaced(value["position"], leaf_hash(line), lines)
             else:
-                self.entries.append(value)
+                self._enter(value)
+                self.links.append(value.get("prev"))
                 self.hashes.append(leaf_hash(line))
         return None
 
+    def _enter(self, entry: dict[str, Any]) -> None:
+        if self.dishonest is None:
+            try:
+                self.books.enter(entry)
+            except _Bad as bad:
+                self.dishonest = bad
+            except (KeyError, TypeError, ValueError, AttributeError):
+                self.dishonest = _Bad("unreadable", len(self.hashes))
+
     def _misplaced(self, position: int, digest: bytes, rest: Iterator[bytes]) -> _Bad:
-        expected = len(self.entries)
+        expected = len(self.hashes)
         following = [value for value in map(_parsed, rest) if value is not None and "position" in value]
         if position > expected:
             moved = any(value["position"] == expected for value in following)
@@ -330,10 +373,17 @@ class _Reading:
         return _Bad("inserted", expected - 1 if followed else expected)
 
 
+def _fraction(text: str) -> None:
+    raise ValueError(f"{text} is not a whole number")
+
+
+_decoder = json.JSONDecoder(parse_float=_fraction, parse_constant=_fraction)
+
+
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(line)
-        if isinstance(value, dict) and canonical(value) == line:
+        value = _decoder.decode(line.decode("ascii"))
+        if isinstance(value, dict) and _encoder.encode(value).encode("ascii") == line:
             return value
     except (ValueError, TypeError, RecursionError):
         pass
@@ -374,9 +424,9 @@ def _mismatch(hashes: Sequence[bytes], signed: Sequence[Checkpoint]) -> tuple[in
 def _broken_link(reading: _Reading) -> tuple[int, int] | None:
     """An altered entry is not the one that the next names as the one before; one whose own `prev` was altered
     breaks two links. At the last link it could be either."""
-    names = [entry.get("prev") for entry in reading.entries]
-    follows = [prev == digest.hex() for prev, digest in zip(names[1:], reading.hashes, strict=False)]
-    if names and names[0] != NO_ENTRY:
+    links = reading.links
+    follows = [link == digest.hex() for link, digest in zip(links[1:], reading.hashes, strict=False)]
+    if links and links[0] != NO_ENTRY:
         return 0, 0
     if all(follows):
         return None
@@ -392,16 +442,6 @@ def _check_ends(count: int, signed: Sequence[Checkpoint]) -> None:
         raise _Bad("truncated", count, last - 1)
     if last < count:
         raise _Bad("uncovered", last, count - 1)
-
-
-def _check_books(reading: _Reading) -> None:
-    books = Books()
-    for position, entry in enumerate(reading.entries):
-        try:
-            books.enter(entry)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise _Bad("unreadable", position) from None
-    books.compare(reading.balances)
 
 
 # ----------------------------------------------------------------------------- what entries mean
@@ -530,11 +570,14 @@ def _plus(left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:
 
 def main() -> int:
     if len(sys.argv) < 3:
-        print("usage: verify.py EXPORT PUBLIC_KEY [CHECKPOINT ...]", file=sys.stderr)
+        print("usage: verify.py EXPORT|EVIDENCE.zip PUBLIC_KEY [CHECKPOINT ...]", file=sys.stderr)
         return 2
     export, key, *kept = (Path(argument) for argument in sys.argv[1:])
-    with export.open("rb") as lines:
-        verdict = verify(lines, key.read_text("utf-8"), [path.read_text("utf-8") for path in kept])
+    if export.suffix == ".zip":
+        verdict = verify_evidence(export, key.read_text("utf-8"))
+    else:
+        with export.open("rb") as lines:
+            verdict = verify(lines, key.read_text("utf-8"), [path.read_text("utf-8") for path in kept])
     print(verdict.sentence())
     return 0 if verdict.good else 1
 
