@@ -346,12 +346,14 @@ def result(
     found = _found(site, visitor, allowed, release_id)
     headings = {c.name: visitor.say(found.heading(c.name)) for c in found.answer.columns}
     wanted = found.analysis.header.chart if found.analysis else None
+    table = _rows(found.answer)
     context = {
         "project": allowed,
         "found": found,
         "answer": found.answer,
-        "table": _rows(found.answer),
+        "table": table,
         "chart": svg(found.answer, wanted, headings, visitor.language),
+        "unbounded": sum(cell.unbounded for row in table for cell in row),
         "again": again,
         "release_id": release_id,
         "notes": [words.pair(note) for note in found.answer.notes],
@@ -383,13 +385,15 @@ def result_csv(
 
 @dataclass(frozen=True)
 class Cell:
-    """One released value. `margin` is the half-width of its 95 % interval."""
+    """One released value. `margin` is the half-width of its 95 % interval, None where it is not known."""
 
     value: str
     margin: str | None = None
     interval: str | None = None
     reliability: str | None = None
     number: bool = False
+    unbounded: bool = False
+    """A number with noise whose margin is not known: of no use."""
 
 
 def _rows(answer: Answer) -> list[list[Cell]]:
@@ -403,7 +407,9 @@ def _cell(column: Any, row: int) -> Cell:
     high = column.high[row] if column.high is not None else None
     reliability = column.reliability[row] if column.reliability else None
     if low is None or high is None or value is None:
-        return Cell(words.number(value), reliability=reliability, number=number)
+        unbounded = column.noisy and value is not None
+        shown = words.number(value, abs(value) / 10) if unbounded and value else words.number(value)
+        return Cell(shown, reliability=reliability, number=number, unbounded=unbounded)
     half = (high - low) / 2
     shown = words.number(value, None if column.type == "integer" else half)
     width = words.margin(max(half, 1.0) if column.type == "integer" and half > 0 else half)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ class Line:
     at: str
     about: str
     cost: str
+    code: str | None
+    """Of a refusal."""
     reason: Text | None
     """What a refusal's code means."""
 
@@ -62,6 +65,7 @@ def audit(request: Request, site: TheSite, visitor: TheVisitor) -> Response:
         "people": visitor.policies.people,
         "projects": visitor.policies.projects,
         "datasets": visitor.policies.datasets,
+        "invented": any(d.invented for d in visitor.policies.datasets.values()),
     }
     return page(request, visitor, "audit.html", context, status=422 if errors else 200)
 
@@ -92,14 +96,13 @@ def line(entry: Entry) -> Line:
         at=words.when(entry.at),
         about=_about(entry.kind, facts),
         cost=_cost(facts),
+        code=code if isinstance(code, str) else None,
         reason=_without_facts(known.message) if known else None,
     )
 
 
 def _without_facts(text: Text) -> Text:
     """The template of a refusal, its facts left open: the entry holds the code, not the sentence."""
-    import re
-
     return Text(re.sub(r"\{\w+\}", "…", text.zh), re.sub(r"\{\w+\}", "…", text.en))
 
 
@@ -137,6 +140,7 @@ def entry(request: Request, site: TheSite, visitor: TheVisitor, position: int) -
         "line": line(found),
         "together": [Detail(line(each), _facts(each)) for each in together or (found,)],
         "canonical": found.leaf,
+        "invented": any(d.invented for d in visitor.policies.datasets.values()),
     }
     return page(request, visitor, "entry.html", context)
 

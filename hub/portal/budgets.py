@@ -91,6 +91,11 @@ def _title(visitor: Visitor, account: Account) -> Text:
             return Text(population.title.zh, population.title.en) if population else Text(name, name)
 
 
+def _invented(visitor: Visitor, shown: Iterable[Gauge]) -> bool:
+    datasets = visitor.policies.datasets
+    return any(datasets[g.account.dataset].invented for g in shown if g.account.dataset in datasets)
+
+
 @dataclass(frozen=True)
 class Group:
     """The budgets that protect one population."""
@@ -108,4 +113,4 @@ def budgets(request: Request, site: TheSite, visitor: TheVisitor) -> Response:
         for population in visitor.policies.populations.values()
         if (found := tuple(g for g in shown if g.account.population == population.name))
     ]
-    return page(request, visitor, "budgets.html", {"groups": groups})
+    return page(request, visitor, "budgets.html", {"groups": groups, "invented": _invented(visitor, shown)})

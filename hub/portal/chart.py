@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from hub.language import Language
 from sandbox_guard.client import words
-from sandbox_guard.client.answer import Answer
+from sandbox_guard.client.answer import Answer, Column
 from sandbox_guard.client.chart import Chart
 from sandbox_guard.client.errors import Error
 from sandbox_guard.policy.model import Chart as Wanted
@@ -22,8 +22,7 @@ def svg(answer: Answer, wanted: Wanted | None, headings: Mapping[str, str], lang
     if answer.rows == 0 or not any(column.noisy for column in answer.columns):
         return None
     named = dataclasses.replace(
-        answer,
-        columns=tuple(dataclasses.replace(c, name=headings.get(c.name, c.name)) for c in answer.columns),
+        answer, columns=tuple(_drawable(c, headings.get(c.name, c.name)) for c in answer.columns)
     )
 
     def heading(name: str | None) -> str | None:
@@ -41,6 +40,14 @@ def svg(answer: Answer, wanted: Wanted | None, headings: Mapping[str, str], lang
             return chart.svg()
     except Error:
         return None
+
+
+def _drawable(column: Column, heading: str) -> Column:
+    """Under its heading, and without the numbers whose margin nobody knows: a bare dot would look exact."""
+    if column.low is None or column.high is None:
+        return dataclasses.replace(column, name=heading)
+    values = [v if low is not None else None for v, low in zip(column.values, column.low, strict=True)]
+    return dataclasses.replace(column, name=heading, values=values)
 
 
 @contextmanager

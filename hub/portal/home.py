@@ -54,4 +54,9 @@ def home(request: Request, site: TheSite, visitor: TheVisitor) -> Response:
         )
         for project in visitor.projects
     ]
-    return page(request, visitor, "home.html", {"cards": cards})
+    return page(
+        request,
+        visitor,
+        "home.html",
+        {"cards": cards, "invented": any(d.invented for c in cards for d in c.datasets)},
+    )

@@ -91,10 +91,15 @@ def number(value: Any, margin: float | None = None) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if margin is not None and margin > 0:
-        return f"{value:,.{_decimals(margin)}f}"
+        return _signed(f"{value:,.{_decimals(margin)}f}")
     if isinstance(value, int) or float(value).is_integer():
         return f"{value:,.0f}"
     return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
+
+
+def _signed(text: str) -> str:
+    """Without the minus of a zero."""
+    return text.lstrip("-") if not text.strip("-0.,") else text
 
 
 def margin(width: float) -> str:

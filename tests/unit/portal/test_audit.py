@@ -1,0 +1,106 @@
+"""The auditor finds entries, sees both of a charge together, and gets what verification needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sandbox_guard.ledger.verify import verify
+from sandbox_guard.ledger.wire import Act, RefusalReport, Subject
+from tests.ledgers import Asker, question, request
+from tests.unit.portal.conftest import PREFIX, Portal
+
+LIN = Asker(member="lin", project="credit-inclusion")
+
+
+@pytest.fixture
+def charged(portal: Portal) -> str:
+    """A charge with its release, a refusal, a suspension; the charge's id."""
+    digest = portal.policies.digest
+    asked = request(
+        question("tax", "tax"), policy_digest=digest, sql="SELECT count(*) FROM tax WHERE period = '2022Q2'"
+    )
+    charge = portal.ledger.charge(LIN, asked)
+    portal.ledger.publish(LIN, charge.charge_id, json.dumps({"rows": {}}))
+    portal.ledger.refuse(
+        LIN,
+        RefusalReport(
+            request_id="refused-1", sql="SELECT <b>uscc</b>", code="budget.member", policy_digest=digest
+        ),
+    )
+    portal.ledger.suspend(Subject(kind="member", name="chen"), Act(actor="wu", reason="on leave"))
+    return charge.charge_id
+
+
+def page(portal: Portal, path: str) -> str:
+    answer = portal.as_("zhou", "en").get(PREFIX + path)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def table(text: str) -> str:
+    return text[text.index("<tbody>") : text.index("</tbody>")]
+
+
+def test_filters_narrow(portal: Portal, charged: str) -> None:
+    assert "2022Q2" in table(page(portal, "audit?actor=lin"))
+    assert "2022Q2" not in table(page(portal, "audit?actor=wu"))
+    assert "2022Q2" in table(page(portal, "audit?project=credit-inclusion&kind=charge&dataset=tax"))
+    assert "2022Q2" not in table(page(portal, "audit?kind=refusal"))
+    assert "budget.member" in table(page(portal, "audit?code=budget.member"))
+    assert "on leave" in table(page(portal, "audit?text=on+leave"))
+    assert "No entry matches" in table(page(portal, "audit?until=2001-01-01"))
+    assert "2022Q2" in table(page(portal, "audit?since=2001-01-01&until=2999-01-01"))
+
+
+def test_a_date_that_is_none_is_told_at_its_field(portal: Portal) -> None:
+    answer = portal.as_("zhou", "en").get(PREFIX + "audit?since=tomorrow")
+    assert answer.status_code == 422 and "<title>Error: " in answer.text
+    assert '<a href="#since">' in answer.text and 'id="since-error"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "query", ["before=x", "before=999999999999999999999", "kind=nonsense", "text=%00'\"%25"]
+)
+def test_odd_queries_show_a_page(portal: Portal, charged: str, query: str) -> None:
+    page(portal, "audit?" + query)
+
+
+def test_both_entries_of_a_charge_stand_together(portal: Portal, charged: str) -> None:
+    (position,) = [e["position"] for e in _entries(portal, "charge")]
+    text = page(portal, f"audit/entries/{position}")
+    assert text.count(charged) >= 2 and "charge" in text and "release" in text
+    (other,) = [e["position"] for e in _entries(portal, "release")]
+    assert f'id="entry-{position}"' in page(portal, f"audit/entries/{other}")
+
+
+def _entries(portal: Portal, kind: str) -> list[dict[str, object]]:
+    return [e.model_dump() for e in portal.site.ledger.entries(kind=kind).entries]
+
+
+def test_what_people_typed_is_text_and_never_markup(portal: Portal, charged: str) -> None:
+    assert "<b>uscc</b>" not in page(portal, "audit") and "&lt;b&gt;uscc" in page(portal, "audit")
+
+
+def test_pages_lead_from_the_newest_to_the_oldest(portal: Portal) -> None:
+    for n in range(30):
+        portal.ledger.suspend(Subject(kind="member", name="chen"), Act(actor="wu", reason=f"reason {n}"))
+    first = page(portal, "audit")
+    older = first[first.index('rel="next" href="') + 17 :].split('"')[0].replace("&amp;", "&")
+    second = page(portal, "audit" + older)
+    assert "reason 29" in first and "reason 0" in second and "reason 29" not in second
+
+
+def test_downloads_verify(portal: Portal, charged: str, tmp_path: Path) -> None:
+    log, key, note = (
+        page(portal, f"audit/{name}") for name in ("log.jsonl", "public-key.txt", "checkpoint.txt")
+    )
+    file = tmp_path / "log.jsonl"
+    file.write_text(log, "ascii")
+    with file.open("rb") as lines:
+        assert verify(lines, key, [note]).good
+    file.write_text(log.replace("on leave", "on Leave"), "ascii")
+    with file.open("rb") as lines:
+        assert not verify(lines, key, [note]).good
