@@ -240,15 +240,13 @@ class Writer:
 
     def _joined(self) -> _Batch:
         if self._batch is None:
-            resources = ExitStack()
             try:
-                connection = resources.enter_context(writing(self._engine))
-                self._batch = _Batch(Transaction.begin(connection, self._signer, self._clock), resources)
-            except BaseException as error:
-                resources.close()
-                if isinstance(error, SQLAlchemyError):
-                    raise Fault from error
-                raise
+                with ExitStack() as resources:
+                    connection = resources.enter_context(writing(self._engine))
+                    tx = Transaction.begin(connection, self._signer, self._clock)
+                    self._batch = _Batch(tx, resources.pop_all())
+            except SQLAlchemyError as error:
+                raise Fault from error
         self._batch.members += 1
         return self._batch
 
