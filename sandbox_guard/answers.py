@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from sandbox_guard.errors import Text
-from sandbox_guard.intervals import Intervals, direct_measure
+from sandbox_guard.intervals import Floats, Intervals, Spread, direct_measure
 from sandbox_guard.ledger.wire import Amount, Balance, Release, Spend
 from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Population
 from sandbox_guard.privacy.account import to_epsilon
@@ -31,18 +31,13 @@ def body(released: Released, table: pa.Table, found: Intervals) -> str:
     """Canonical JSON of what is released."""
     plan = released.plan
     columns, rows, low, high = [], {}, {}, {}
-    for i, (output, widths) in enumerate(zip(plan.outputs, found.half_widths, strict=True)):
+    for i, (output, spread) in enumerate(zip(plan.outputs, found.spreads, strict=True)):
         values = _values(table, output)
         rows[str(i)] = values
-        columns.append(_column(output, values, widths) | _noise(released, output))
-        if widths is not None and columns[-1]["type"] in ("integer", "real"):
-            spread = [None if math.isnan(w) else float(w) for w in widths]
-            low[str(i)] = [
-                None if v is None or w is None else v - w for v, w in zip(values, spread, strict=True)
-            ]
-            high[str(i)] = [
-                None if v is None or w is None else v + w for v, w in zip(values, spread, strict=True)
-            ]
+        columns.append(_column(output, values, spread) | _noise(released, output))
+        if spread is not None and columns[-1]["type"] in ("integer", "real"):
+            low[str(i)] = _moved(values, -spread.below)
+            high[str(i)] = _moved(values, spread.above)
     return json.dumps(
         {
             "columns": columns,
@@ -60,9 +55,14 @@ def body(released: Released, table: pa.Table, found: Intervals) -> str:
     )
 
 
-def _column(output: Output, values: list[Any], widths: np.ndarray[Any, Any] | None) -> dict[str, Any]:
+def _moved(values: list[Any], by: Floats) -> list[float | None]:
+    return [None if v is None or math.isnan(w) else v + w for v, w in zip(values, by.tolist(), strict=True)]
+
+
+def _column(output: Output, values: list[Any], spread: Spread | None) -> dict[str, Any]:
     reliability = None
-    if widths is not None:
+    if spread is not None:
+        widths = np.maximum(spread.below, spread.above).tolist()
         reliability = [_reliability(v, w) for v, w in zip(values, widths, strict=True)]
     kind = output.column.domain.type.value
     return {
@@ -79,6 +79,8 @@ def _noise(released: Released, output: Output) -> dict[str, Any]:
     if source is None:
         return {}
     block, measure = source
+    if measure in released.blocks[block].ends:
+        return {}  # a quantile is chosen; nothing is added to it
     return {"noise": released.blocks[block].noise[measure].name}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,10 +38,11 @@ from sandbox_guard.ledger.wire import (
 )
 from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Analysis, Policies
 from sandbox_guard.privacy.price import Ask, Margin, PriceRequest, Quote, Rho, quote, read_ask
+from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Finish, Rows, finish, measure
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.parse import parse
-from sandbox_guard.sql.plan import Plan
+from sandbox_guard.sql.plan import MeasureKind, Plan
 from sandbox_guard.sql.planner import digest, plan
 from sandbox_guard.sql.printer import print_block
 from sandbox_guard.sql.relation import Scan
@@ -203,10 +205,15 @@ class Guard:
         output = priced.plan.outputs[position]
         source = direct_measure(priced.plan, output) if output.noisy else None
         margin, why = None, None
-        if source is not None:
-            block, at = source
-            step = priced.plan.blocks[block].measures[at].step
-            margin = float(priced.quote.blocks[block].measures[at].half_width() * step)
+        noise = priced.quote.blocks[source[0]].measures[source[1]] if source is not None else None
+        if isinstance(noise, Quantile):
+            ranks = math.ceil(noise.rank_half_width())
+            why = Text(
+                f"分位数：名次误差不超过 {ranks}（95%），数值误差随结果给出。",
+                f"A quantile: at most {ranks} ranks off at 95 %; how much that is comes with the release.",
+            )
+        elif source is not None and noise is not None:
+            margin = float(noise.half_width() * priced.plan.blocks[source[0]].measures[source[1]].step)
         elif output.noisy:
             why = Text(
                 "误差取决于数据本身，发布后随结果给出。", "Depends on the data; comes with the release."
@@ -265,6 +272,9 @@ class Guard:
                 continue
             width = margin.get(output.label) if isinstance(margin, Mapping) else margin
             source = direct_measure(planned, output)
+            if source is not None:
+                kind = planned.blocks[source[0]].measures[source[1]].kind
+                source = None if kind is MeasureKind.QUANTILE else source
             if width is None or (source is None and not isinstance(margin, Mapping)):
                 continue
             if source is None:

@@ -15,11 +15,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sandbox_guard.release import Finish, Released, ReleasedBlock
-from sandbox_guard.sql.plan import Output, Plan
+from sandbox_guard.privacy.quantile import Quantile
+from sandbox_guard.release import Finish, Released, Z, computed
+from sandbox_guard.sql.plan import Block, Output, Plan
 from sandbox_guard.sql.printer import Tables, print_relation
 from sandbox_guard.sql.relation import (
     Column,
+    Computed,
     Domain,
     Filter,
     Node,
@@ -28,6 +30,7 @@ from sandbox_guard.sql.relation import (
     Type,
 )
 from sandbox_guard.sql.relation import Released as ReleasedTable
+from sandbox_guard.sql.walk import nodes
 
 DRAWS = 200
 """Simulations; a quantile of 200 draws is within 3 points of the one asked."""
@@ -36,7 +39,6 @@ WHOLE_RUNS = 40
 """Runs of a finish that must be computed whole each time."""
 
 LEVEL = 0.95
-Z = 1.959964
 SEED = 20240229
 """Public: the same release always shows the same interval."""
 
@@ -44,10 +46,18 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Intervals:
-    """Half-widths by output, one for each row, None where the column is not noisy; NaN: not known."""
+class Spread:
+    """How far the interval reaches below and above each row's value; NaN: not known."""
 
-    half_widths: tuple[Floats | None, ...]
+    below: Floats
+    above: Floats
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """By output; None where the column is not noisy."""
+
+    spreads: tuple[Spread | None, ...]
     exact: bool
     """By the mechanism's own distribution, for every column."""
 
@@ -55,26 +65,39 @@ class Intervals:
 def intervals(released: Released, table: pa.Table, finisher: Finish, timeout: float) -> Intervals:
     plan = released.plan
     direct = [direct_measure(plan, o) if o.noisy else None for o in plan.outputs]
-    widths: list[Floats | None] = []
+    spreads: list[Spread | None] = []
     simulated: tuple[Floats, ...] | None = None
     exact = True
     for position, output in enumerate(plan.outputs):
         if not output.noisy:
-            widths.append(None)
+            spreads.append(None)
             continue
         source = direct[position]
         if source is not None:
-            block, measure = source
-            noise = released.blocks[block].noise[measure]
-            step = released.blocks[block].block.measures[measure].step
-            width = float(noise.half_width() * step)
-            widths.append(np.full(table.num_rows, width))
+            spreads.append(_of_mechanism(released, *source, table.num_rows, finisher, timeout))
             continue
         exact = False
         if simulated is None:
             simulated = _simulated(released, table, finisher, timeout)
-        widths.append(simulated[position])
-    return Intervals(tuple(widths), exact)
+        spreads.append(Spread(simulated[position], simulated[position]))
+    return Intervals(tuple(spreads), exact)
+
+
+def _of_mechanism(
+    released: Released, index: int, measure: int, rows: int, finisher: Finish, timeout: float
+) -> Spread:
+    """Of a number that is one measure as it stands: its noise's half-width, or the ends that a quantile
+    was released with."""
+    block = released.blocks[index]
+    noise, step = block.noise[measure], block.block.measures[measure].step
+    if not isinstance(noise, Quantile):
+        width = np.full(rows, float(noise.half_width() * step))
+        return Spread(width, width)
+    number = len(block.table().column_names)
+    shown = _shown_rows(released, index, number, finisher, timeout)
+    at, (low, high) = block.measures[measure], block.ends[measure]
+    below, above = ((d[shown] * float(step)).astype(np.float64) for d in (at - low, high - at))
+    return Spread(below, above)
 
 
 def direct_measure(plan: Plan, output: Output) -> tuple[int, int] | None:
@@ -121,7 +144,7 @@ def _rowwise(plan: Plan) -> tuple[int, Node, tuple[Column, ...]] | None:
         if isinstance(node, Project):
             projections.append(node)
         node = node.input
-    if not isinstance(node, ReleasedTable):
+    if not isinstance(node, ReleasedTable) or any(isinstance(n, Computed) for n in nodes(plan.final)):
         return None
     rebuilt: Node = node
     for projection in reversed(projections):
@@ -148,9 +171,8 @@ def _stacked(
         for name in base.column_names
     }
     keys = block.keys.num_columns
-    for i, (values, noise) in enumerate(zip(block.measures, block.noise, strict=True)):
-        drawn = np.tile(values, draws) + noise.simulate_noise(rows * draws, rng)
-        stacked[f"c{keys + i}"] = pa.array(drawn, pa.int64())
+    for i in range(len(block.measures)):
+        stacked[f"c{keys + i}"] = pa.array(block.redrawn(i, draws, rng), pa.int64())
     number = len(base.column_names)
     stacked[f"c{number}"] = pa.array(np.tile(np.arange(rows), draws), pa.int64())
     stacked[f"c{number + 1}"] = pa.array(np.repeat(np.arange(draws), rows), pa.int64())
@@ -239,7 +261,8 @@ def _repeated(released: Released, table: pa.Table, finisher: Finish, timeout: fl
     sums = [np.zeros(table.num_rows) for _ in plan.outputs]
     seen = np.zeros(table.num_rows)
     for _ in range(WHOLE_RUNS):
-        found = finisher.run(replace_blocks(released, rng), print_relation(plan.final, Tables()), timeout)
+        redrawn = _redrawn_tables(released, rng, finisher, timeout)
+        found = finisher.run(redrawn, print_relation(plan.final, Tables()), timeout)
         if unique:
             places = np.array([at.get(row, -1) for row in _rows(found, keys)], dtype=np.int64)
         else:
@@ -255,16 +278,19 @@ def _repeated(released: Released, table: pa.Table, finisher: Finish, timeout: fl
         return tuple(Z * np.sqrt(s / np.where(seen > 0, seen, np.nan)) for s in sums)
 
 
-def replace_blocks(released: Released, rng: np.random.Generator) -> Mapping[str, pa.Table]:
-    """The released tables with their noise drawn again."""
-    tables = dict(released.tables())
-    for index, block in released.blocks.items():
-        tables[f"b{index}"] = block.table(_redrawn(block, rng))
-    return tables
-
-
-def _redrawn(block: ReleasedBlock, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
-    return tuple(v + n.simulate_noise(len(v), rng) for v, n in zip(block.measures, block.noise, strict=True))
+def _redrawn_tables(
+    released: Released, rng: np.random.Generator, finisher: Finish, timeout: float
+) -> Mapping[str, pa.Table]:
+    """All tables with their noise drawn again; what was computed from released tables is so again."""
+    again = Released(released.plan, dict(released.blocks), dict(released.computed))
+    for step in released.plan.steps:
+        if isinstance(step, Block):
+            block = released.blocks[step.index]
+            drawn = tuple(block.redrawn(i, 1, rng) for i in range(len(block.measures)))
+            again.blocks[step.index] = replace(block, measures=drawn)
+        elif step.released:
+            again.computed[step.index] = computed(step, again, finisher, timeout)
+    return again.tables()
 
 
 def _rows(table: pa.Table, columns: tuple[Column, ...]) -> list[tuple[object, ...]]:

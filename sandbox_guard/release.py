@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,13 +18,28 @@ from numpy.typing import NDArray
 
 from sandbox_guard.errors import Fault
 from sandbox_guard.privacy.price import Noise, PricedBlock, Quote
+from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.sql import functions
 from sandbox_guard.sql.grouping import CELLS
-from sandbox_guard.sql.plan import Block, Computation, Discovered, Key, Listed, Plan, Supplied
-from sandbox_guard.sql.printer import Literals, Tables, print_block, print_relation
+from sandbox_guard.sql.plan import (
+    Block,
+    Computation,
+    Discovered,
+    Key,
+    Listed,
+    Measure,
+    MeasureKind,
+    Plan,
+    Supplied,
+)
+from sandbox_guard.sql.printer import Literals, Tables, print_block, print_histogram, print_relation
 from sandbox_guard.sql.relation import Scalar
 
 Integers = NDArray[np.int64]
+
+
+Z = 1.959964
+"""A normal variable lies within so many deviations at 95 %."""
 
 
 class Rows(Protocol):
@@ -46,7 +62,22 @@ class ReleasedBlock:
     keys: pa.Table
     """Physical values, columns `c0` … in the plan's order."""
     measures: tuple[Integers, ...]
-    noise: tuple[Noise, ...]
+    noise: tuple[Noise | Quantile, ...]
+    ends: Mapping[int, tuple[Integers, Integers]] = field(default_factory=dict)
+    """By position of a quantile: where it lies at 95 %, released with it."""
+
+    def redrawn(self, i: int, draws: int, rng: np.random.Generator) -> Integers:
+        """Measure i with noise drawn anew around what was released, draw after draw. A quantile's is taken
+        for normal on either side."""
+        values, noise = np.tile(self.measures[i], draws), self.noise[i]
+        if not isinstance(noise, Quantile):
+            return values + noise.simulate_noise(len(values), rng)
+        low, high = (np.tile(end, draws) for end in self.ends[i])
+        away = rng.normal(0.0, 1 / Z, len(values))
+        moved: Integers = values + np.rint(away * np.where(away < 0, values - low, high - values)).astype(
+            np.int64
+        )
+        return moved
 
     def table(self, measures: tuple[Integers, ...] | None = None) -> pa.Table:
         """As the finish engine sees it: keys, then measures, in physical form."""
@@ -92,9 +123,17 @@ def _compute(
     step: Computation, released: Released, engine: Rows, finisher: Finish, timeout: float
 ) -> pa.Table:
     if step.released:
-        table = finisher.run(released.tables(), print_relation(step.node, Tables()), timeout)
-    else:
-        table = engine.rows(print_relation(step.node, Literals(computations=_inlined(released))), timeout)
+        return computed(step, released, finisher, timeout)
+    table = engine.rows(print_relation(step.node, Literals(computations=_inlined(released))), timeout)
+    return _in_order(step, table)
+
+
+def computed(step: Computation, released: Released, finisher: Finish, timeout: float) -> pa.Table:
+    """A computation over released tables."""
+    return _in_order(step, finisher.run(released.tables(), print_relation(step.node, Tables()), timeout))
+
+
+def _in_order(step: Computation, table: pa.Table) -> pa.Table:
     names = [f"c{c.id}" for c in step.columns]
     return table.select(names).rename_columns([f"c{i}" for i in range(len(names))])
 
@@ -121,29 +160,113 @@ def _inlined(released: Released) -> dict[int, list[tuple[Scalar, ...]]]:
 def _release(
     block: Block, priced: PricedBlock, released: Released, engine: Rows, timeout: float
 ) -> ReleasedBlock:
-    exact = engine.rows(print_block(block, Literals(computations=_inlined(released))), timeout)
-    measures = tuple(_integers(exact.column(f"m{i}")) for i in range(len(block.measures)))
+    literals = Literals(computations=_inlined(released))
+    exact = engine.rows(print_block(block, literals), timeout)
+    plain = [i for i, m in enumerate(block.measures) if m.kind is not MeasureKind.QUANTILE]
+    counted = {i: _integers(exact.column(f"m{i}")) for i in plain}
+    units = None
     if priced.discovery is not None:
         order = _key_order(exact, block.keys)
+        keys = _keys(exact.take(pa.array(order)), block)
         units = _integers(exact.column("u"))[order]
-        measured_cells(
-            block, _keys(exact.take(pa.array(order)), block), tuple(v[order] for v in measures), units
-        )
-        mask, _ = priced.discovery.release(units)
-        kept = order[mask]
-        keys = _keys(exact.take(pa.array(kept)), block)
-        cells = tuple(values[kept] for values in measures)
+        cells = {i: values[order] for i, values in counted.items()}
     else:
         keys, where = _cells(block, exact, released)
-        cells = tuple(_placed(values, where, keys.num_rows if block.keys else 1) for values in measures)
-        measured_cells(block, keys, cells, None)
-    noisy = tuple(m.release(values) for m, values in zip(priced.measures, cells, strict=True))
-    return ReleasedBlock(block, keys, noisy, priced.measures)
+        cells = {i: _placed(v, where, keys.num_rows if block.keys else 1) for i, v in counted.items()}
+    histograms = _histograms(block, keys, literals, engine, timeout)
+    rows = {i: h.rows for i, h in histograms.items()}
+    measured_cells(block, keys, tuple((cells | rows)[i] for i in range(len(block.measures))), units)
+    for i, histogram in histograms.items():
+        measured_histogram(block, block.measures[i], keys, histogram)
+    kept = np.arange(keys.num_rows if block.keys else 1)
+    if priced.discovery is not None:
+        assert units is not None
+        mask, _ = priced.discovery.release(units)
+        kept = kept[mask]
+        keys = keys.take(pa.array(kept))
+    noisy: list[Integers] = []
+    ends = {}
+    for i, (measure, mechanism) in enumerate(zip(block.measures, priced.measures, strict=True)):
+        if isinstance(mechanism, Quantile):
+            at, ends[i] = _quantile(measure, mechanism, histograms[i], kept)
+            noisy.append(at)
+        else:
+            noisy.append(mechanism.release(cells[i][kept]))
+    return ReleasedBlock(block, keys, tuple(noisy), priced.measures, ends)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many rows fall into each bin of each cell; what is not there is 0."""
+
+    cells: int
+    cell: Integers
+    bin: Integers
+    n: Integers
+
+    @property
+    def rows(self) -> Integers:
+        """By cell."""
+        return _placed(self.n, self.cell, self.cells)
+
+    def of(self, cell: int, bins: int) -> Integers:
+        """One cell's, every bin."""
+        here = self.cell == cell
+        return _placed(self.n[here], self.bin[here], bins)
+
+
+def _histograms(
+    block: Block, keys: pa.Table, literals: Literals, engine: Rows, timeout: float
+) -> dict[int, Histogram]:
+    """Of each quantile; several fractions of the same values share one."""
+    found: dict[Measure, Histogram] = {}
+    by_measure = {}
+    cell_of: dict[tuple[Scalar, ...], int]
+    cell_of = {row: i for i, row in enumerate(_rows(keys))} if block.keys else {(): 0}
+    for i, measure in enumerate(block.measures):
+        if measure.kind is not MeasureKind.QUANTILE:
+            continue
+        same = replace(measure, fraction=Fraction(0))
+        if same not in found:
+            exact = engine.rows(print_histogram(block, measure, literals), timeout)
+            groups = _rows(_keys(exact, block)) if block.keys else [()] * exact.num_rows
+            at = np.array([cell_of.get(g, -1) for g in groups], dtype=np.int64)
+            known = at >= 0
+            bins, n = _integers(exact.column("bin")), _integers(exact.column("n"))
+            found[same] = Histogram(len(cell_of), at[known], bins[known], n[known])
+        by_measure[i] = found[same]
+    return by_measure
+
+
+def _rows(keys: pa.Table) -> list[tuple[Scalar, ...]]:
+    return list(zip(*(c.to_pylist() for c in keys.columns), strict=True))
+
+
+def _quantile(
+    measure: Measure, mechanism: Quantile, histogram: Histogram, kept: Integers
+) -> tuple[Integers, tuple[Integers, Integers]]:
+    """In steps, the middle of the bin chosen in each kept cell, and where the quantile lies at 95 %."""
+    at, low, high = [], [], []
+    for cell in kept.tolist():
+        chosen = mechanism.release(histogram.of(cell, mechanism.bins).reshape(1, -1))
+        first, last = measure.bins.edges(int(chosen.at[0]))
+        at.append((first + last) // 2)
+        low.append(min(first, measure.bins.edges(int(chosen.low[0]))[0]))
+        high.append(max(last, measure.bins.edges(int(chosen.high[0]))[1]))
+    return _array(at), (_array(low), _array(high))
+
+
+def _array(values: list[int]) -> Integers:
+    return np.array(values, dtype=np.int64)
 
 
 def measured_cells(block: Block, keys: pa.Table, cells: tuple[Integers, ...], units: Integers | None) -> None:
     """Called with what the mechanisms are about to be handed. Does nothing: the sensitivity oracle
     stands here (`tests/seam.py`), so that noise can be off in a test and never in the product."""
+
+
+def measured_histogram(block: Block, measure: Measure, keys: pa.Table, histogram: Histogram) -> None:
+    """The same for what a quantile is about to be chosen from."""
 
 
 def _integers(column: pa.ChunkedArray) -> Integers:

@@ -23,6 +23,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from sandbox_guard import release as releasing
 from sandbox_guard.engines.engine import InProcess
 from sandbox_guard.engines.versions import serving
@@ -218,11 +220,32 @@ def watched(found: list[Measured]) -> Iterator[None]:
             )
         original(block, keys, cells, units)
 
+    def noting_bins(block: Any, measure: Any, keys: pa.Table, histogram: Any) -> None:
+        groups = list(zip(*(c.to_pylist() for c in keys.columns), strict=True)) if block.keys else [()]
+        cells = zip(histogram.cell.tolist(), histogram.bin.tolist(), strict=True)
+        s = measure.sensitivity
+        found.append(
+            Measured(
+                block.index,
+                "histogram",
+                tuple(histogram.n.tolist()),
+                tuple((*groups[cell], bin) for cell, bin in cells),
+                1.0,
+                s.l1,  # each row may fall into a bin of its own
+                s.linf,
+                s.l1,
+                s.l2_squared,
+            )
+        )
+
+    original_bins = releasing.measured_histogram
     releasing.measured_cells = noting
+    releasing.measured_histogram = noting_bins
     try:
         yield
     finally:
         releasing.measured_cells = original
+        releasing.measured_histogram = original_bins
 
 
 def digest(text: str) -> str:

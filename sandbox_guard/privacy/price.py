@@ -22,11 +22,13 @@ from sandbox_guard.errors import Refused
 from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS
 from sandbox_guard.privacy.account import MOST_RHO, Amount, check_epsilon, rho_for_epsilon, total
 from sandbox_guard.privacy.mechanism import Gaussian, Laplace, ThresholdedGaussian, Unaffordable
+from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.privacy.rounding import up
-from sandbox_guard.sql.plan import Plan, Sensitivity
+from sandbox_guard.sql.plan import Measure, MeasureKind, Plan, Sensitivity
 
 Number = int | float | Decimal | Fraction
 Noise = Gaussian | Laplace
+"""Added to exact integers. A quantile is chosen instead."""
 
 # ------------------------------------------------------------------------------ what is asked
 
@@ -108,11 +110,20 @@ def _exact(number: Number, name: str) -> Fraction:
 
 
 @dataclass(frozen=True)
+class QuantileRequest:
+    """A quantile among public bins; `rows` says how many rows one unit has in each group and in all."""
+
+    fraction: Fraction
+    bins: int
+    rows: Sensitivity
+
+
+@dataclass(frozen=True)
 class BlockRequest:
     index: int
     population: str
     datasets: tuple[str, ...]
-    measures: tuple[Sensitivity, ...]
+    measures: tuple[Sensitivity | QuantileRequest, ...]
     discovery: Sensitivity | None = None
     """Of COUNT(DISTINCT unit) by key, where keys are discovered."""
 
@@ -127,9 +138,7 @@ class PriceRequest:
     def of(cls, plan: Plan, query_delta: int) -> PriceRequest:
         return cls(
             tuple(
-                BlockRequest(
-                    b.index, b.population, b.datasets, tuple(m.sensitivity for m in b.measures), b.discovery
-                )
+                BlockRequest(b.index, b.population, b.datasets, tuple(map(_request, b.measures)), b.discovery)
                 for b in plan.blocks
             ),
             query_delta,
@@ -145,6 +154,12 @@ class PriceRequest:
         return sum(b.discovery is not None for b in self.blocks)
 
 
+def _request(measure: Measure) -> Sensitivity | QuantileRequest:
+    if measure.kind is MeasureKind.QUANTILE:
+        return QuantileRequest(measure.fraction, measure.bins.count, measure.sensitivity)
+    return measure.sensitivity
+
+
 # ------------------------------------------------------------------------------ what is offered
 
 
@@ -155,7 +170,7 @@ class PricedBlock:
     index: int
     population: str
     datasets: tuple[str, ...]
-    measures: tuple[Noise, ...]
+    measures: tuple[Noise | Quantile, ...]
     discovery: ThresholdedGaussian | None
 
     @cached_property
@@ -255,6 +270,8 @@ def _pure(request: PriceRequest, epsilon: float) -> Quote:
     check_epsilon(epsilon)
     if request.discoveries:
         raise Refused("ask.pure_discovers")
+    if any(isinstance(m, QuantileRequest) for b in request.blocks for m in b.measures):
+        raise Refused("ask.pure_quantile")
     if Fraction(epsilon) ** 2 / 2 * RHO_UNITS > MOST_RHO:
         raise Refused("ask.too_much", asked=f"epsilon = {epsilon:g}")
     if Fraction(epsilon) ** 2 / 2 * RHO_UNITS < request.parts:
@@ -266,7 +283,11 @@ def _pure(request: PriceRequest, epsilon: float) -> Quote:
                 b.index,
                 b.population,
                 b.datasets,
-                tuple(Laplace.within_epsilon(_movable(s).l1, each) for s in b.measures),
+                tuple(
+                    Laplace.within_epsilon(_movable(s).l1, each)
+                    for s in b.measures
+                    if isinstance(s, Sensitivity)
+                ),
                 None,
             )
             for b in request.blocks
@@ -275,7 +296,12 @@ def _pure(request: PriceRequest, epsilon: float) -> Quote:
 
 
 def _within_margins(request: PriceRequest, half_widths: Mapping[tuple[int, int], Number]) -> Quote:
-    sensitivities = {(b.index, i): s for b in request.blocks for i, s in enumerate(b.measures)}
+    sensitivities = {
+        (b.index, i): s
+        for b in request.blocks
+        for i, s in enumerate(b.measures)
+        if isinstance(s, Sensitivity)
+    }
     if not half_widths or not half_widths.keys() <= sensitivities.keys():
         raise ValueError(f"margins name no measures of this request: {sorted(half_widths)}")
     rho = {at: _least_rho(sensitivities[at], width) for at, width in half_widths.items()}
@@ -314,7 +340,7 @@ def _quoted(request: PriceRequest, rho: Mapping[tuple[int, int], int], otherwise
 
     def priced(block: BlockRequest) -> PricedBlock:
         measures = tuple(
-            _noise(s, rho.get((block.index, i), otherwise)) for i, s in enumerate(block.measures)
+            _mechanism(s, rho.get((block.index, i), otherwise)) for i, s in enumerate(block.measures)
         )
         discovery = None
         if block.discovery is not None:
@@ -327,6 +353,13 @@ def _quoted(request: PriceRequest, rho: Mapping[tuple[int, int], int], otherwise
 
 
 # ------------------------------------------------------------------------------ parts
+
+
+def _mechanism(measure: Sensitivity | QuantileRequest, rho: int) -> Noise | Quantile:
+    if isinstance(measure, QuantileRequest):
+        rows = _movable(measure.rows)
+        return Quantile.within(measure.fraction, measure.bins, rows.l2_squared, rho)
+    return _noise(measure, rho)
 
 
 def _noise(sensitivity: Sensitivity, rho: int) -> Noise:

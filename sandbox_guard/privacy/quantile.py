@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sandbox_guard.privacy.account import Amount, total
 from sandbox_guard.privacy.mechanism import Integers, NoisyMin, Unaffordable
 
-MOST_BINS = 10_000
+MOST_BINS = 2**17
 MOST_DENOMINATOR = 10_000
 _MOST_RANK = 2**61
 
@@ -75,6 +75,10 @@ class Quantile:
     def rank_half_width(self, level: float = 0.95) -> Fraction:
         """With at least this probability the bin `at` holds a rank so near to the wanted one."""
         return Fraction(self.choice.excess(self.bins, level), self.fraction.denominator)
+
+    @property
+    def name(self) -> str:
+        return "quantile"
 
     def release(self, histogram: Integers) -> Bins:
         """(groups, bins): exact numbers of rows, at least 0."""

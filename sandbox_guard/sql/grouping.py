@@ -28,6 +28,7 @@ from sandbox_guard.sql.relation import (
     Aggregate,
     Column,
     Computed,
+    Constant,
     DistinctOf,
     Domain,
     Expr,
@@ -50,6 +51,16 @@ FINE = 2**30
 
 ENDLESS = 2**40
 """More groups than any table has rows: stands for 'not bounded by the keys'."""
+
+
+LAST = Fraction(199, 200)
+"""The quantile that stands in for the greatest value."""
+
+MOST_DENOMINATOR = 10_000
+"""Fractions are multiples of a ten-thousandth or as simple."""
+
+BINS = 2**25
+"""Most bins of one quantile over all its groups: about 20 seconds."""
 
 
 class Grouped(Protocol):
@@ -91,8 +102,11 @@ class ExactGroups:
         order = tuple(
             Ordering(bind_expr(o.expr, scope), o.descending, bool(o.nulls_first)) for o in call.order
         )
+        function = call.function
+        if self.rows.relation.private and function in ("first", "last", "arg_max", "arg_min"):
+            function, bound, where, order = self._without_ties(call, bound, where, order)
         aggregate = aggregates.aggregate(
-            call.function,
+            function,
             bound,
             distinct=call.distinct,
             where=where,
@@ -104,6 +118,26 @@ class ExactGroups:
         if aggregate not in self.found:
             self.found[aggregate] = self.rows.binding.column(aggregate)
         return self.found[aggregate]
+
+    def _without_ties(
+        self, call: syntax.Call, args: tuple[Expr, ...], where: Expr | None, order: tuple[Ordering, ...]
+    ) -> tuple[str, tuple[Expr, ...], Expr | None, tuple[Ordering, ...]]:
+        """Which of the rows that tie comes first, the stored rank decides, else the engine's threads would."""
+        kind = self.rows.relation.kind
+        assert isinstance(kind, Private)
+        rank = kind.rank
+        if call.distinct or rank is None or self.rows.relation.contribution.rows({rank.id}) != 1:
+            raise Refused("kind.window_ties", place=call.place)
+        function = call.function
+        if function in ("arg_max", "arg_min"):
+            if len(args) != 2 or order:
+                raise Refused(
+                    "sql.arguments", place=call.place, function=function, signature=f"{function}(x, y)"
+                )
+            value, by = args
+            where = ties.conjunction((*((where,) if where is not None else ()), *_known(value), *_known(by)))
+            function, args, order = "first", (value,), (Ordering(by, descending=function == "arg_max"),)
+        return function, args, where, (*order, Ordering(rank)) if order else ()
 
     def _rows_per_group(self) -> int | None:
         return self.rows.relation.contribution.rows(
@@ -210,6 +244,18 @@ class BlockGroups:
                 return functions.apply(
                     "<", (self._count(conditions + (no,)), functions.constant(0.5)), call.place
                 )
+            case "median", (arg,):
+                return self._quantile(bind_expr(arg, scope), Fraction(1, 2), conditions, call)
+            case (("quantile_cont" | "quantile_disc"), (arg, fraction)):
+                at = _fraction(bind_expr(fraction, scope), call)
+                return self._quantile(bind_expr(arg, scope), at, conditions, call)
+            case ("min" | "max") as function, (arg,):
+                return self._quantile(
+                    bind_expr(arg, scope),
+                    Fraction(function == "max"),
+                    conditions,
+                    replace(call, distinct=False),
+                )
             case function, args if function in statistics.FUNCTIONS and not call.distinct:
                 if len(args) != (1 if function in statistics.OF_ONE else 2):
                     signature = f"{function}(x)" if function in statistics.OF_ONE else f"{function}(y, x)"
@@ -303,6 +349,49 @@ class BlockGroups:
         measure = self._sum_measure(squared, conditions, place, centred=True)
         return functions.as_double(self._measured(measure)), measure.centre * measure.step
 
+    def _quantile(
+        self, value: Expr, fraction: Fraction, conditions: tuple[Expr, ...], call: syntax.Call
+    ) -> Expr:
+        """The rank nearest to `fraction`, chosen among public bins. Of dates, in days."""
+        if call.distinct:
+            raise Refused("kind.aggregate", place=call.place, function=f"{call.function}(DISTINCT …)")
+        epoch = functions.constant(bounds.EPOCH)
+        dated = value.domain.type is Type.DATE
+        number = functions.apply("-", (value, epoch), call.place) if dated else as_number(value, call.place)
+        if number.domain.lo is None or number.domain.hi is None:
+            raise Refused("bound.unbounded", place=call.place)
+        step = _step(number, 1)
+        measure = Measure(
+            MeasureKind.QUANTILE,
+            (number,),
+            ties.conjunction(conditions + _known(number)),
+            self._rows(self._facts(conditions), 1),
+            step,
+            _steps_down(number.domain.lo, step),
+            _steps_up(number.domain.hi, step),
+            fraction=self._not_an_extreme(fraction, call),
+        )
+        whole = number.domain.type is Type.INTEGER and call.function not in ("median", "quantile_cont")
+        column = self.found.get(measure)
+        if column is None:
+            type = Type.INTEGER if whole or dated else Type.REAL
+            scale = None if type is Type.INTEGER else step
+            column = Column(self.rows.binding.number(), Domain(type, step=step, nullable=False), scale)
+            self.found[measure] = column
+        return functions.apply("+", (epoch, column), call.place) if dated else column
+
+    def _not_an_extreme(self, fraction: Fraction, call: syntax.Call) -> Fraction:
+        """The least and the greatest value are one unit's own: a quantile near the end stands in for them."""
+        if 0 < fraction < 1:
+            return fraction
+        at = LAST if fraction else 1 - LAST
+        self.rows.binding.note(
+            f"{call.function} 只属于一个单元，不能公布；给出的是 {float(at):.1%} 分位数（带噪声）。",
+            f"{call.function} is one unit's own value and is not released; the column holds the"
+            f" {float(at):.1%} quantile instead, with noise.",
+        )
+        return at
+
     def _measured(self, measure: Measure) -> Column:
         if measure not in self.found:
             self.found[measure] = self._column(measure)
@@ -360,7 +449,8 @@ class BlockGroups:
         domains = tuple(Discovered() for _ in self.domains) if discovered else self.domains
         if discovered:
             binding.note(
-                "单元数过少的分组不会出现在结果中。", "Groups with too few privacy units are left out of the result."
+                "单元数过少的分组不会出现在结果中。",
+                "Groups with too few privacy units are left out of the result.",
             )
         datasets = _private_datasets(self.rows, (source.node, self.items, tuple(self.found)))
         for a in datasets:
@@ -384,6 +474,9 @@ class BlockGroups:
         cells = _listed_cells(domains)
         if cells is not None and cells > CELLS:
             raise Refused("ask.cells", place=self.place, cells=cells, most=CELLS)
+        for measure in self.found:
+            if measure.kind is MeasureKind.QUANTILE and (cells or 0) * measure.bins.count > BINS:
+                raise Refused("ask.cells", place=self.place, cells=cells, most=BINS // measure.bins.count)
         key_ids = frozenset(c.id for c, _ in self.keys)
         node: Node = Released(block.index, tuple((c, i) for i, c in enumerate(columns)))
         return Relation(
@@ -446,6 +539,14 @@ def _known(value: Expr) -> tuple[Expr, ...]:
     if not value.domain.nullable:
         return ()
     return (functions.apply("not", (functions.apply("is_null", (value,), None),), None),)
+
+
+def _fraction(value: Expr, call: syntax.Call) -> Fraction:
+    at = value.domain.lo if isinstance(value, Constant) else None
+    if at is None or not 0 <= at <= 1 or at.denominator > MOST_DENOMINATOR:
+        signature = f"{call.function}(x, 0.25)"
+        raise Refused("sql.literal", place=call.place, function=call.function, signature=signature)
+    return at
 
 
 def as_number(value: Expr, place: Place | None) -> Expr:

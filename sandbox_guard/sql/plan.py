@@ -11,6 +11,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from sandbox_guard.errors import Text
+from sandbox_guard.sql.bins import Bins
 from sandbox_guard.sql.relation import Column, Expr, Node, Scalar
 
 MOST = 2**62
@@ -63,6 +64,9 @@ class MeasureKind(StrEnum):
     """Distinct values of `values` among them, NULLs aside."""
     SUM = "sum"
     """Of `values[0]`, in steps, clamped to [lo, hi], less `centre`; NULLs add nothing."""
+    QUANTILE = "quantile"
+    """The `fraction` quantile of `values[0]`, in steps, clamped to [lo, hi], NULLs aside. The exact part is
+    a histogram over `bins`; one unit moves it by the rows it has, which is what `sensitivity` counts."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,11 @@ class Measure:
     hi: int = 0
     centre: int = 0
     """lo, hi and centre count steps."""
+    fraction: Fraction = Fraction(0)
+
+    @property
+    def bins(self) -> Bins:
+        return Bins(self.lo, self.hi)
 
 
 @dataclass(frozen=True)

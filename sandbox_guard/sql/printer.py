@@ -708,14 +708,37 @@ def _block(block: Block, sources: Sources | None) -> tuple[str, _Printer]:
     items = [f"{printer.expr(k)} AS k{i}" for i, k in enumerate(keys)]
     if block.discovery is not None:
         items.append(f"{distinct_units} AS u")
-    items += [f"{_measure(m, printer, distinct_units)} AS m{i}" for i, m in enumerate(block.measures)]
-    parts = [f"SELECT {', '.join(items)} FROM {select.source}"]
+    items += [
+        f"{_measure(m, printer, distinct_units)} AS m{i}"
+        for i, m in enumerate(block.measures)
+        if m.kind is not MeasureKind.QUANTILE
+    ]
+    parts = [f"SELECT {', '.join(items or ['system.main.count(*) AS n'])} FROM {select.source}"]
     if select.where:
         parts.append("WHERE " + " AND ".join(select.where))
     if keys:
         parts.append("GROUP BY " + ", ".join(f"({printer.expr(k, enum=True)})" for k in keys))
     printer.selects += 1
     return " ".join(parts), printer
+
+
+def print_histogram(block: Block, measure: Measure, sources: Sources | None = None) -> str:
+    """The exact part of a quantile: columns k0, k1, …, `bin` and `n`, a row for each bin that has rows."""
+    keys = tuple(k.expr for k in block.keys)
+    used = _used([block.source, *keys, measure]) | _expressions(keys)
+    printer = _Printer(sources or Literals(), used)
+    select = printer.open(block.source)
+    bins = once(_steps(measure, printer), f"CASE WHEN v IS NOT NULL THEN {measure.bins.sql('v')} END")
+    where = [*select.where, *([printer.expr(measure.where)] if measure.where is not None else [])]
+    items = [*(f"{printer.expr(k)} AS k{i}" for i, k in enumerate(keys)), f"{bins} AS bin"]
+    inner = f"SELECT {', '.join(items)} FROM {select.source}" + (
+        " WHERE " + " AND ".join(where) if where else ""
+    )
+    names = ", ".join([*(f"k{i}" for i in range(len(keys))), "bin"])
+    return (
+        f"SELECT {names}, system.main.count(*) AS n FROM ({inner}) AS h WHERE (bin IS NOT NULL)"
+        f" GROUP BY {names}"
+    )
 
 
 def _measure(measure: Measure, printer: _Printer, distinct_units: str) -> str:
@@ -733,6 +756,8 @@ def _measure(measure: Measure, printer: _Printer, distinct_units: str) -> str:
             steps = _steps(measure, printer)
             total = f"COALESCE(system.main.sum({steps}){where}, 0)"
             return f"CAST(system.main.greatest({-MOST}, system.main.least({MOST}, {total})) AS BIGINT)"
+        case MeasureKind.QUANTILE:
+            raise ValueError("a quantile has a histogram of its own")
 
 
 def _steps(measure: Measure, printer: _Printer) -> str:
