@@ -111,7 +111,8 @@ def _about(kind: str, facts: Mapping[str, Any]) -> str:
     analysis = facts.get("analysis") or (question.get("analysis") if isinstance(question, dict) else None)
     if analysis:
         given = facts.get("parameters") or {}
-        return f"{analysis}({', '.join(f'{k}={v}' for k, v in given.items())})"
+        what = f"({', '.join(f'{k}={v}' for k, v in given.items())})" if given else ""
+        return f"{analysis}{what} {facts.get('release_id', '')}".strip()
     subject = facts.get("subject")
     if isinstance(subject, dict):
         return f"{subject.get('kind')} {subject.get('name')}: {facts.get('reason', '')}"

@@ -125,6 +125,7 @@ class Entries(Message):
 
 class Ledger:
     def __init__(self, url: str, token: str) -> None:
+        self.url = url
         self._http = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=10.0
         )

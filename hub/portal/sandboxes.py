@@ -6,7 +6,8 @@ Starting takes some seconds and is done in the background, so that a page can sh
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ import httpx
 
 from hub.access import Kind, server_name
 from sandbox_guard.errors import Text
+
+START_SECONDS = 150.0
+"""A start that says nothing for longer is over; the hub itself gives up after two minutes."""
 
 GONE = (502, 503, 504)
 """What the proxy says while there is no vault behind it."""
@@ -77,7 +81,14 @@ class Failed:
 
 @dataclass(frozen=True)
 class Ready:
-    pass
+    """It answers."""
+
+
+@dataclass(frozen=True)
+class _Event:
+    percent: int
+    message: str
+    failed: bool
 
 
 State = Ready | Starting | Failed
@@ -94,6 +105,7 @@ class Sandboxes:
             base_url=address, trust_env=False, timeout=httpx.Timeout(None, connect=5.0)
         )
         self._pool = ThreadPoolExecutor(8, "starting")
+        self._looking = threading.Lock()
         self._starts: dict[str, Future[str | None]] = {}
 
     def close(self) -> None:
@@ -109,9 +121,10 @@ class Sandboxes:
         if self._is_ready(place):
             self._starts.pop(place.path, None)
             return Ready()
-        start = self._starts.get(place.path)
-        if start is None:
-            start = self._starts[place.path] = self._pool.submit(self._start, place)
+        with self._looking:
+            start = self._starts.get(place.path)
+            if start is None:
+                start = self._starts[place.path] = self._pool.submit(self._start, place)
         if not start.done():
             return self._progress(place)
         self._starts.pop(place.path, None)
@@ -124,14 +137,15 @@ class Sandboxes:
         return bool(servers.get(place.server, {}).get("ready"))
 
     def _start(self, place: Place) -> str | None:
-        """None once it runs or is on its way, else why not."""
+        """Ask the hub, and wait for the end of the start: None when it runs, else why not."""
         try:
             answer = self._ask_hub("POST", f"/users/{quote(place.member, safe='')}/servers/{place.server}")
         except NotThere:
             return "hub: –"
-        # 400 means that it runs or is pending already, which the next look at it will show.
-        if answer.status_code in (201, 202, 400):
+        if answer.status_code == 201:
             return None
+        if answer.status_code in (202, 400):  # on its way, or somebody else started it
+            return next((e.message for e in self._events(place, START_SECONDS) if e.failed), None)
         try:
             return str(answer.json().get("message") or answer.status_code)
         except ValueError:
@@ -140,16 +154,26 @@ class Sandboxes:
     def _progress(self, place: Place) -> Starting:
         """The last thing that the spawner said, heard for a moment only."""
         last = Starting(5, "")
+        for event in self._events(place, 0.4):
+            if not event.failed:  # that is for `_start` to tell
+                last = Starting(event.percent, event.message)
+        return last
+
+    def _events(self, place: Place, patience: float) -> Iterator[_Event]:
+        """What the hub says of the start, from its beginning, until it ended or is quiet for so many seconds."""
         path = f"/users/{quote(place.member, safe='')}/servers/{place.server}/progress"
         try:
-            with self._hub.stream("GET", path, timeout=0.4) as events:
+            with self._hub.stream("GET", path, timeout=patience) as events:
                 for line in events.iter_lines():
                     if line.startswith("data:"):
                         event = json.loads(line.removeprefix("data:"))
-                        last = Starting(int(event.get("progress", 5)), str(event.get("message", "")))
+                        yield _Event(
+                            int(event.get("progress", 5)),
+                            str(event.get("message", "")),
+                            bool(event.get("failed")),
+                        )
         except (httpx.TransportError, ValueError):
-            pass
-        return last
+            return
 
     def _ask_hub(self, method: str, path: str) -> httpx.Response:
         try:

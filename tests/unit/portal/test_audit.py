@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sandbox_guard.ledger.verify import verify
-from sandbox_guard.ledger.wire import Act, RefusalReport, Subject
-from tests.ledgers import Asker, question, request
+from sandbox_guard.ledger.wire import Act, Asker, RefusalReport, Subject
+from tests.ledgers import question, request
 from tests.unit.portal.conftest import PREFIX, Portal
 
 LIN = Asker(member="lin", project="credit-inclusion")
@@ -37,7 +37,7 @@ def charged(portal: Portal) -> str:
 def page(portal: Portal, path: str) -> str:
     answer = portal.as_("zhou", "en").get(PREFIX + path)
     assert answer.status_code == 200, answer.text
-    return answer.text
+    return str(answer.text)
 
 
 def table(text: str) -> str:

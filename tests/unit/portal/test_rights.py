@@ -41,9 +41,9 @@ def test_every_page_has_its_row() -> None:
     rows = {path.split("?")[0] for path in TABLE}
     for module in (home, catalogue, budgets, analyses, audit, steward):
         for route in module.router.routes:
-            if "GET" not in route.methods or route.path.endswith("table.csv"):  # type: ignore[attr-defined]
+            if "GET" not in route.methods or route.path.endswith("table.csv"):
                 continue
-            pattern = [p for p in route.path.strip("/").split("/") if p]  # type: ignore[attr-defined]
+            pattern = [p for p in route.path.strip("/").split("/") if p]
             assert any(
                 len(row.strip("/").split("/") if row else []) == len(pattern)
                 and all(p.startswith("{") or p == r for p, r in zip(pattern, row.split("/"), strict=False))
@@ -81,7 +81,7 @@ def test_suspension_closes_the_form_at_once_and_says_why(portal: Portal) -> None
 
 def test_members_see_their_own_budgets_and_auditors_all(portal: Portal) -> None:
     def budgets(name: str) -> str:
-        return portal.as_(name, "en").get(PREFIX + "budgets").text
+        return str(portal.as_(name, "en").get(PREFIX + "budgets").text)
 
     assert "My own · Inclusive credit" in budgets("lin")
     assert "陈研究员" not in budgets("lin") and "(lin)" not in budgets("chen")
