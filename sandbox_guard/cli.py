@@ -13,7 +13,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from sandbox_guard.ledger.commands import audit_app
+from sandbox_guard.ledger.commands import audit_app, ledger_app
 from sandbox_guard.ledger.wire import Act, EntryKind, Terms
 from sandbox_guard.policy.document import PolicyError
 from sandbox_guard.policy.files import read_policies
@@ -29,6 +29,7 @@ app = typer.Typer(
 policy_app = typer.Typer(no_args_is_help=True, help="策略文件 · Policy files.")
 app.add_typer(policy_app, name="policy")
 app.add_typer(audit_app, name="audit")
+app.add_typer(ledger_app)
 add_commands(app)
 
 console = Console(highlight=False, soft_wrap=True, markup=False)

@@ -111,11 +111,14 @@ class Vault:
         self.policies: Policies = read_policies(config.policies)
         self.project: Project = self.policies.projects[config.project]
         self.asker = Asker(member=config.member, project=config.project)
-        granted = {n: self.policies.datasets[n] for n in self.project.datasets if n in config.datasets}
         limits = Limits(threads=config.threads, address_space=config.memory)
-        self.data = CurrentData(granted, config.datasets, workers=config.workers, limits=limits)
+        self.data = CurrentData(self._granted(), config.datasets, workers=config.workers, limits=limits)
         self.finisher = Finisher(workers=1, limits=limits)
-        self.ledger = RemoteLedger(config.ledger_url, config.ledger_token)
+        # Outside the ledger: a ledger that was set back is found out by what its vaults remember of it.
+        marks = config.home / "marks"
+        marks.mkdir(mode=0o700, exist_ok=True)
+        mark = marks / f"{config.member}.{config.project}.{config.server or 'vault'}.mark"
+        self.ledger = RemoteLedger(config.ledger_url, config.ledger_token, mark=mark)
         self.turn = threading.Lock()
 
     def close(self) -> None:
@@ -131,8 +134,30 @@ class Vault:
     # -------------------------------------------------------------------------------- asking
 
     def query(self, asked: Asked) -> dict[str, Any]:
-        with self.turn, self.data.use() as engine:
+        with self.turn:
+            try:
+                return self._answered(asked)
+            except Refused as refused:
+                if refused.code != "access.policy_not_applied" or not self._policies_changed():
+                    raise
+            return self._answered(asked)
+
+    def _answered(self, asked: Asked) -> dict[str, Any]:
+        with self.data.use() as engine:
             return self._guard(engine).answer(asked)
+
+    def _policies_changed(self) -> bool:
+        """Take up policies that were applied since this vault started."""
+        read = read_policies(self.config.policies)
+        if read.digest == self.policies.digest or self.config.project not in read.projects:
+            return False
+        self.policies, self.project = read, read.projects[self.config.project]
+        self.data.described_by(self._granted())
+        return True
+
+    def _granted(self) -> dict[str, Dataset]:
+        """The datasets that the agreement grants and that this vault was given."""
+        return {n: self.policies.datasets[n] for n in self.project.datasets if n in self.config.datasets}
 
     def estimate(self, asked: Asked) -> dict[str, Any]:
         with self.data.use() as engine:

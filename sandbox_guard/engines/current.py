@@ -59,6 +59,11 @@ class CurrentData:
                 if mine is not self._current and mine.users == 0:
                     mine.engine.close()
 
+    def described_by(self, datasets: Mapping[str, Dataset]) -> None:
+        """The same folders under other policies."""
+        with self._lock:
+            self._datasets = datasets
+
     def why_not(self, dataset: str) -> Refused | None:
         """Why a granted dataset cannot answer, or None."""
         if dataset not in self._datasets:
