@@ -7,6 +7,7 @@ carries a request id: whatever sends it twice gets one charge and the same relea
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 import secrets
 from collections.abc import Mapping
@@ -304,6 +305,7 @@ class Found:
     answer: Answer
     analysis: Analysis | None
     parameters: Text
+    given: Mapping[str, str]
     asked_by: str
 
     def heading(self, name: str) -> Text:
@@ -330,7 +332,8 @@ def _found(site: Site, visitor: Visitor, project: Project, release_id: str) -> F
             charge = next((e for e in charges if e.kind == "charge"), None)
             analysis = visitor.policies.analyses.get(_analysis_of(charge))
             words_ = _parameters_text(analysis, charge) if analysis else Text("", "")
-            return Found(answer, analysis, words_, str(release["asked_by"]))
+            given = charge.facts.get("parameters") if charge else None
+            return Found(answer, analysis, words_, given or {}, str(release["asked_by"]))
     raise HTTPException(404)
 
 
@@ -377,10 +380,21 @@ def result_csv(
     name = f"{found.analysis.name if found.analysis else 'result'}-{release_id[:8]}.csv"
     return Response(
         # A spreadsheet takes a file without this mark for the local code page, and Chinese for noise.
-        "\ufeff" + str(text),
+        "\ufeff" + _about(visitor, allowed, found) + str(text),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def _about(visitor: Visitor, project: Project, found: Found) -> str:
+    """What the file says of itself before the client's own lines: what was asked, and of which data."""
+    said = {
+        "project": project.name,
+        "analysis": found.analysis.name if found.analysis else None,
+        "parameters": dict(found.given),
+        "invented_data": _invented(visitor, project),
+    }
+    return "".join(f"# {name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in said.items())
 
 
 @dataclass(frozen=True)
