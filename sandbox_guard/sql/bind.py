@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from sandbox_guard.errors import Refused
-from sandbox_guard.sql import aggregates, bounds, functions, joins, syntax, ties, values
+from sandbox_guard.sql import aggregates, bounds, functions, joins, pivot, syntax, ties, values
 from sandbox_guard.sql.catalogue import CatalogueTable, domain
 from sandbox_guard.sql.contribution import UNIT, Contribution, Source
 from sandbox_guard.sql.expressions import bind_expr, bind_predicate, conjuncts
@@ -53,8 +53,19 @@ def bind_query(
             return _set_operation(query, binding, ctes, outer)
         case syntax.Values():
             return _ordered(_values(query, binding), query.tail, binding, ctes, outer)
-        case syntax.Pivot() | syntax.Unpivot():
-            raise Refused("sql.pivot", place=query.place)
+        case syntax.Pivot():
+            source = _from(query.source, binding, ctes, outer)
+            key = bind_expr(query.on, Scope(binding, source, ctes, outer))
+            select = pivot.pivoted(query, _labels(source), bounds.listed(key.domain))
+            return _select(select, binding, ctes | {pivot.SOURCE: source}, outer)
+        case syntax.Unpivot():
+            source = _from(query.source, binding, ctes, outer)
+            inner = pivot.unpivoted(replace(query, tail=replace(query.tail, ctes=())), _labels(source))
+            return bind_query(inner, binding, ctes | {pivot.SOURCE: source}, outer)
+
+
+def _labels(source: Relation) -> list[str]:
+    return [f.label for f in source.fields if not f.merged]
 
 
 def subquery(query: syntax.Query, scope: Scope) -> Relation:
@@ -407,11 +418,14 @@ def _groups(
     def grouped(expr: syntax.Expr) -> Expr | None:
         if any(isinstance(n, syntax.Call) and _is_call_over_rows(n) for n in own_nodes(expr)):
             return None
+        steps = len(binding.steps)
         try:
-            meant = bind_expr(expr, plain)
+            meant = held.get(bind_expr(expr, plain))
         except Refused:
-            return None
-        return held.get(meant)
+            meant = None
+        if meant is None:
+            del binding.steps[steps:]  # bound again as what it is: no block is paid for twice
+        return meant
 
     empty = Relation(
         rows.relation.node, (), rows.relation.kind if exact else Open(True), Contribution(), None
@@ -507,8 +521,12 @@ class _Windows:
             raise Refused("kind.window", place=call.place)
         kind = relation.kind
         assert isinstance(kind, Private)
-        if not order:
-            return order
+        assert call.window is not None
+        by_rows = call.window.frame is not None and call.window.frame[0] is syntax.Frame.ROWS
+        if by_rows and not order:
+            raise Refused("sql.needs_order", place=call.place, function=call.function)
+        if not order or not (by_rows or call.function in aggregates.TIED):
+            return order  # rows that tie are one to it: any order of them gives the same
         rank = kind.rank
         if rank is None or relation.contribution.rows({rank.id}) != 1:
             raise Refused("kind.window_ties", place=call.place)
