@@ -1,0 +1,294 @@
+"""Ours beside raw DuckDB: work, memory and error of each workload, asked through the whole path.
+
+Ours is `Guard.answer` with an engine's worker processes and a ledger on SQLite with durable commits, without HTTP;
+raw is DuckDB in a process that does nothing else, on the same stored file with the same threads. Both run in turn
+(ours, clamped, plain, ours, …), for this machine swings two- to fourfold within minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from bench.data import policies, write
+from bench.workloads import Workload
+from sandbox_guard.engines.duckdb import Limits
+from sandbox_guard.engines.engine import Engine
+from sandbox_guard.engines.finish import Finisher
+from sandbox_guard.engines.versions import serving
+from sandbox_guard.errors import Fault, Refused
+from sandbox_guard.guard import Asked, Guard
+from sandbox_guard.ledger.store import LedgerStore
+from sandbox_guard.ledger.wire import Act, Asker, Terms
+from sandbox_guard.policy.model import Bilingual, Budget, Policies, Project
+from sandbox_guard.policy.terms import compile_terms
+from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.steward.load import load
+
+EPSILON = 1.0
+MEMBER, PROJECT = "bench", "bench"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of several runs."""
+
+    low: float
+    median: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(min(values), statistics.median(values), max(values))
+
+
+@dataclass(frozen=True)
+class Error:
+    """In the result's own unit, summed over all cells and divided by the sum of exact values: what cutting and
+    clamping did (`bias`), and what noise did on top of it (`noise`)."""
+
+    column: int
+    bias: float
+    noise: float
+    missing: float
+    """Share of the exact result's keys that were not released."""
+
+
+@dataclass(frozen=True)
+class Result:
+    workload: str
+    title: str
+    loans: int
+    ours: Spread
+    """Seconds."""
+    clamped: Spread
+    plain: Spread
+    ratio: Spread
+    """To raw DuckDB with the same clamps, run by run."""
+    ratio_plain: Spread
+    target: float | None
+    stages: dict[str, float]
+    """Median seconds by stage of ours."""
+    rows_per_unit: tuple[int, ...]
+    """K, by block."""
+    worker_mebibytes: float
+    """Peak of the engine's workers so far."""
+    errors: tuple[Error, ...] = ()
+
+
+@dataclass(frozen=True)
+class NotAnswered:
+    workload: str
+    title: str
+    loans: int
+    why: str
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by name of the part that was called."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def over(self, part: Any, stage: str, *methods: str) -> Any:
+        """The same part, with these methods timed."""
+        return _Timed(part, {m: partial(self._timed, stage, getattr(part, m)) for m in methods})
+
+    def _timed(self, stage: str, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return call(*args, **named)
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+class _Timed:
+    def __init__(self, part: Any, timed: dict[str, Any]) -> None:
+        self._part = part
+        self.__dict__.update(timed)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._part, name)
+
+
+# ------------------------------------------------------------------------------------- the stand
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Loaded data, with ours and raw DuckDB over it."""
+
+    loans: int
+    guard: Guard
+    raw: duckdb.DuckDBPyConnection
+    watch: Stopwatch
+    workers: Callable[[], list[int]]
+
+    def ask(self, sql: str, rows_per_unit: int | None = None) -> dict[str, Any]:
+        """A question never asked before: epsilon moves by a billionth, so that nothing is answered from memory."""
+        epsilon = EPSILON + secrets.randbelow(10**6) * 1e-9
+        return self.guard.answer(
+            Asked(sql, secrets.token_hex(8), epsilon=epsilon, rows_per_unit=rows_per_unit)
+        )
+
+
+def prepared(home: Path, loans: int) -> Path:
+    """The version's folder, loaded unless a run before has left it."""
+    described = bench_policies(loans)
+    dataset = described.datasets["bench"]
+    try:
+        return serving(dataset, home / "restricted" / "bench").folder
+    except Refused:
+        load(described, "bench", write(home / "source", loans), home)
+        return serving(dataset, home / "restricted" / "bench").folder
+
+
+def bench_policies(loans: int) -> Policies:
+    budget = {"firms": Budget(rho=Decimal(10**6), delta=Decimal("0.9"))}
+    words = Bilingual(zh="基准测试", en="Benchmark")
+    project = Project.model_validate(
+        {
+            "name": PROJECT,
+            "title": words,
+            "purpose": words,
+            "organisation": "bench",
+            "members": {MEMBER: "researcher"},
+            "datasets": ("bench",),
+            "agreement": {"hash": "0" * 64, "expires": "2999-01-01"},
+            "budgets": budget,
+            "member_budgets": budget,
+        }
+    )
+    return policies(loans).model_copy(update={"projects": {PROJECT: project}})
+
+
+@contextlib.contextmanager
+def stand(home: Path, loans: int, ledger_folder: Path, threads: int | None = None) -> Iterator[Stand]:
+    threads = threads or os.cpu_count() or 1
+    version = prepared(home, loans)
+    described = bench_policies(loans)
+    engine = Engine({"bench": version}, workers=1, limits=Limits(threads=threads))
+    finisher = Finisher()
+    ledger = LedgerStore(
+        f"sqlite:///{ledger_folder / 'ledger.sqlite'}",
+        signing_key=ledger_folder / "ledger.pem",
+        to_epsilon=partial(to_epsilon, at_delta=1e-6),
+    )
+    terms = compile_terms(described)
+    for account in terms["accounts"]:
+        account["cap"] = {"rho": 10**18, "delta": 10**18}
+    ledger.apply(Terms.model_validate(terms), Act(actor="bench", reason="bench"))
+    watch = Stopwatch()
+    guard = Guard(
+        described,
+        Asker(member=MEMBER, project=PROJECT),
+        watch.over(ledger, "ledger", "find", "charge", "publish", "balances"),
+        watch.over(engine, "engine", "rows"),
+        watch.over(finisher, "finish", "run"),
+        timeout=600,
+    )
+    guard.price = partial(watch._timed, "plan and price", guard.price)  # type: ignore[method-assign]
+    raw = duckdb.connect(str(version / "data.duckdb"), read_only=True, config={"threads": threads})
+    try:
+        yield Stand(loans, guard, raw, watch, lambda: [w.pid for w in list(engine._pool._idle.queue)])
+    finally:
+        raw.close()
+        engine.close()
+        finisher.close()
+        ledger.close()
+
+
+# ---------------------------------------------------------------------------------- measurement
+
+
+def measured(
+    stand: Stand, workload: Workload, runs: int, rows_per_unit: int | None = None
+) -> Result | NotAnswered:
+    """One workload, after one run of each to warm up. A workload that is refused says why."""
+    try:
+        stand.ask(workload.asked, rows_per_unit)
+    except (Refused, Fault) as failed:
+        why = failed.message.en if isinstance(failed, Refused) else "fault"
+        return NotAnswered(workload.name, workload.title, stand.loans, why)
+    for sql in (workload.clamped, workload.plain):
+        _seconds(lambda sql=sql: stand.raw.sql(sql).to_arrow_table())  # type: ignore[misc]
+    ours, clamped, plain, stages, answers = [], [], [], [], []
+    for _ in range(runs):
+        stand.watch.seconds.clear()
+        seconds, answer = _seconds(lambda: stand.ask(workload.asked, rows_per_unit))
+        ours.append(seconds)
+        answers.append(answer)
+        named = dict(stand.watch.seconds)
+        stages.append(named | {"noise and rest": seconds - sum(named.values())})
+        clamped.append(_seconds(lambda: stand.raw.sql(workload.clamped).to_arrow_table())[0])
+        plain.append(_seconds(lambda: stand.raw.sql(workload.plain).to_arrow_table())[0])
+    planned = stand.guard.price(
+        Asked(workload.asked, "0" * 16, epsilon=EPSILON, rows_per_unit=rows_per_unit)
+    ).plan
+    return Result(
+        workload.name,
+        workload.title,
+        stand.loans,
+        Spread.of(ours),
+        Spread.of(clamped),
+        Spread.of(plain),
+        Spread.of([a / b for a, b in zip(ours, clamped, strict=True)]),
+        Spread.of([a / b for a, b in zip(ours, plain, strict=True)]),
+        workload.target,
+        {s: statistics.median(each.get(s, 0.0) for each in stages) for s in stages[0]},
+        tuple(b.rows_per_unit for b in planned.blocks),
+        max((peak_mebibytes(pid) for pid in stand.workers()), default=0.0),
+        errors(stand, workload, answers[-1], planned.blocks[0].rows_per_unit if planned.blocks else 0),
+    )
+
+
+def _seconds(call: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    found = call()
+    return time.perf_counter() - start, found
+
+
+def peak_mebibytes(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def errors(stand: Stand, workload: Workload, answer: dict[str, Any], rows_per_unit: int) -> tuple[Error, ...]:
+    """Of each number: `plain` is the truth, `clamped` over the rows of rank at most K what noise was added to."""
+    cut = workload.clamped.replace(
+        "FROM loans", f"FROM (FROM loans WHERE __rank <= {rows_per_unit}) AS loans"
+    )
+    exact, kept = _by_key(stand, workload.plain, workload.keys), _by_key(stand, cut, workload.keys)
+    columns = [answer["rows"][str(i)] for i in range(answer["shape"][1])]
+    rows = {row[: workload.keys]: row[workload.keys :] for row in zip(*columns, strict=True)}
+    found = []
+    for column in range(answer["shape"][1] - workload.keys):
+        size = bias = noise = 0.0
+        for key, values in exact.items():
+            released = rows.get(key)
+            if released is None or released[column] is None or values[column] is None:
+                continue
+            size += abs(values[column])
+            bias += abs(kept[key][column] - values[column])
+            noise += abs(float(released[column]) - kept[key][column])
+        missing = 1 - len(rows.keys() & exact.keys()) / len(exact)
+        found.append(Error(column, bias / size if size else 0.0, noise / size if size else 0.0, missing))
+    return tuple(found)
+
+
+def _by_key(stand: Stand, sql: str, keys: int) -> dict[tuple[Any, ...], tuple[float | None, ...]]:
+    rows = stand.raw.execute(sql).fetchall()
+    return {r[:keys]: tuple(None if v is None else float(v) for v in r[keys:]) for r in rows}
