@@ -114,7 +114,12 @@ class Sandboxed:
         self.say(25, t("正在向预算台账登记…", "Registering with the budget ledger…"))
         token = await self._register(sandbox)
         self._configure_vault(sandbox, token)
-        self.say(40, t("正在启动保险库与笔记本…", "Starting the vault and the notebook…"))
+        self.say(
+            40,
+            t("正在启动保险库与笔记本…", "Starting the vault and the notebook…")
+            if sandbox.kind is Kind.NOTEBOOK
+            else t("正在启动保险库…", "Starting the vault…"),
+        )
         return await self.start_halves(sandbox)
 
     async def run_post_stop_hook(self) -> None:
@@ -253,6 +258,7 @@ class Sandboxed:
             "datasets": dataset_folders(self.settings.home, deployment().policies(), sandbox.project),
             "ledger_url": self.settings.ledger_url,
             "ledger_token": token,
+            "marks": str(self.settings.home / "marks"),
             "hub_api": self.settings.hub_api,
             "listen": self.vault_listen(sandbox),
             "prefix": "/" if sandbox.kind is Kind.NOTEBOOK else self.server.base_url,

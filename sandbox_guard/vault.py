@@ -65,6 +65,9 @@ class Config(BaseModel):
     """By dataset, the folder that holds its serials."""
     ledger_url: str
     ledger_token: str
+    marks: Path | None = None
+    """Where this vault keeps, outside the ledger, the highest entry it was acknowledged: a ledger that was
+    set back is found out by it."""
     hub_api: str
     listen: Listen
     prefix: str = "/"
@@ -114,10 +117,10 @@ class Vault:
         limits = Limits(threads=config.threads, address_space=config.memory)
         self.data = CurrentData(self._granted(), config.datasets, workers=config.workers, limits=limits)
         self.finisher = Finisher(workers=1, limits=limits)
-        # Outside the ledger: a ledger that was set back is found out by what its vaults remember of it.
-        marks = config.home / "marks"
-        marks.mkdir(mode=0o700, exist_ok=True)
-        mark = marks / f"{config.member}.{config.project}.{config.server or 'vault'}.mark"
+        mark = None
+        if config.marks is not None:
+            config.marks.mkdir(mode=0o700, exist_ok=True)
+            mark = config.marks / f"{config.member}.{config.server or config.project}.mark"
         self.ledger = RemoteLedger(config.ledger_url, config.ledger_token, mark=mark)
         self.turn = threading.Lock()
 
