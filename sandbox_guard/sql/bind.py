@@ -33,7 +33,7 @@ from sandbox_guard.sql.relation import (
     WindowOf,
 )
 from sandbox_guard.sql.scope import Binding, Scope, instance
-from sandbox_guard.sql.walk import aggregate_calls, own_nodes
+from sandbox_guard.sql.walk import aggregate_calls, free_columns, own_nodes
 
 Ctes = dict[str, Relation]
 
@@ -69,7 +69,15 @@ def _labels(source: Relation) -> list[str]:
 
 
 def subquery(query: syntax.Query, scope: Scope) -> Relation:
-    return bind_query(query, scope.binding, scope.ctes, scope)
+    """Bound once however often it is written or tried: each block of it is measured and paid for once."""
+    known = scope.binding.subqueries
+    for ctes, written, meant in known:
+        if ctes is scope.ctes and written == query:
+            return meant
+    bound = bind_query(query, scope.binding, scope.ctes, scope)
+    if isinstance(bound.kind, Open) and not free_columns(bound.node):
+        known.append((scope.ctes, query, bound))
+    return bound
 
 
 # --------------------------------------------------------------------------------------- FROM
@@ -418,14 +426,11 @@ def _groups(
     def grouped(expr: syntax.Expr) -> Expr | None:
         if any(isinstance(n, syntax.Call) and _is_call_over_rows(n) for n in own_nodes(expr)):
             return None
-        steps = len(binding.steps)
         try:
-            meant = held.get(bind_expr(expr, plain))
+            meant = bind_expr(expr, plain)
         except Refused:
-            meant = None
-        if meant is None:
-            del binding.steps[steps:]  # bound again as what it is: no block is paid for twice
-        return meant
+            return None
+        return held.get(meant)
 
     empty = Relation(
         rows.relation.node, (), rows.relation.kind if exact else Open(True), Contribution(), None

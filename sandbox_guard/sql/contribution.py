@@ -10,7 +10,7 @@ Columns appear here as numbers only. They stay valid symbols after a projection 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import permutations
 
@@ -89,17 +89,19 @@ class Contribution:
         """Every row satisfies `a = b`."""
         return replace(self, implies=self.implies | {(a, b), (b, a)})
 
-    def implied(self, a: int, b: int) -> Contribution:
-        """Rows that agree in a agree in b, not conversely (the right side of a LEFT JOIN)."""
-        return replace(self, implies=self.implies | {(a, b)})
+    def optional(self, held: Mapping[int, int]) -> Contribution:
+        """As the right side of a LEFT JOIN. `held`: its columns that ON equates with one of the left's.
 
-    def optional(self) -> Contribution:
-        """As the right side of a LEFT JOIN: rows without a match are null-extended, which breaks every
-        equality and constancy inside it. What stays: how many rows one left row can meet."""
-        rows = self.rows()
-        unique = self.sources[0].unique if len(self.sources) == 1 else ()
+        Rows without a match are null-extended, which breaks every equality and constancy inside it: rows
+        that agree in the left's column need not agree in the right's, since ON may match only some of
+        them. What stays: how many rows one left row can meet, known by the left's own columns."""
         columns = frozenset().union(*(s.columns for s in self.sources))
-        return Contribution((Source(rows, columns, unique, optional=True),))
+        unique: tuple[frozenset[int], ...] = ()
+        if len(self.sources) == 1:
+            own = self.sources[0].unique
+            fixed = {c: a for b, a in held.items() for c in self._closure(frozenset({b}))}
+            unique = own + tuple(frozenset(fixed.get(c, c) for c in u) for u in own)
+        return Contribution((Source(self.rows(), columns, unique, optional=True),))
 
     def sized(self, column: int, size: int) -> Contribution:
         return replace(self, sizes=self.sizes + ((column, size),))

@@ -14,6 +14,7 @@ from sandbox_guard.sql.relation import (
     ExistsIn,
     Expr,
     Filter,
+    Project,
     ReleasedScalar,
     ScalarOf,
     Type,
@@ -226,7 +227,8 @@ def _scalar(expr: syntax.Scalar, scope: Scope) -> Expr:
         ties.require_correlated(relation, expr.place)
         if relation.contribution.rows() != 1:
             raise Refused("kind.scalar_rows", place=expr.place)
-        return ScalarOf(relation.node, _nullable(column.domain), column.scale)
+        only = Project(relation.node, ((scope.binding.column(column), column),))
+        return ScalarOf(only, _nullable(column.domain), column.scale)
     if relation.contribution.rows() != 1:
         raise Refused("kind.scalar_rows", place=expr.place)
     if not _correlated(relation):

@@ -154,10 +154,13 @@ class ExactGroups:
         keys = self.keys
         if isinstance(kind, Private):
             dense = kind.unit.dense
-            if not kind.correlated:
-                keys = keys + ((dense, dense),)
+            # One row for the unit of the enclosing query's row, even where it has none here.
+            single = kind.correlated and not keys
+            if not single:
+                keys = (*keys, (dense, dense))
             named = tuple(frozenset(bare[c] for c in p if c in bare) for p in kind.unit.published)
-            kind = replace(kind, units=(replace(kind.unit, published=named),), supplies=(), rank=None)
+            units = () if single else (replace(kind.unit, published=named),)
+            kind = replace(kind, units=units, supplies=(), rank=None)
             identified = frozenset(
                 c.id for c, v in self.keys if not (isinstance(v, Column) and facts.constant(v.id))
             )

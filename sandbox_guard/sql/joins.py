@@ -169,13 +169,14 @@ def _left(
             correlated=kind.correlated,
         )
         conditions = _tied(left.kind, right.kind, conditions, place)
-    facts = left.contribution.joined(right.contribution.optional())
     mine = {f.column.id for f in left.fields}
+    held: dict[int, int] = {}
     for condition in conditions:
         pair = ties.equality(condition)
         if pair is not None and (pair[0] in mine) != (pair[1] in mine):
             a, b = pair if pair[0] in mine else (pair[1], pair[0])
-            facts = facts.implied(a, b)
+            held[b] = a
+    facts = left.contribution.joined(right.contribution.optional(held))
     on = ties.conjunction(conditions) or functions.constant(True)
     joined = Relation(
         JoinOf(left.node, right.node, "left", on),

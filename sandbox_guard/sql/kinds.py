@@ -54,7 +54,8 @@ class Private:
     population: str
     datasets: frozenset[str]
     units: tuple[Unit, ...]
-    """One, once every pair is tied. An inner or comma join waits for its WHERE with several."""
+    """One, once every pair is tied. An inner or comma join waits for its WHERE with several; an ungrouped
+    aggregate over the rows of the enclosing query's unit has none of its own."""
     supplies: tuple[Supply, ...] = ()
     rank: Column | None = None
     """The loader's rank within the unit, while it still says something of the row."""

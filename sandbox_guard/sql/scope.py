@@ -27,6 +27,8 @@ class Binding:
     """K, where the asker wants fewer rows of a unit to count than policy's cap."""
     steps: list[Block | Computation] = field(default_factory=list)
     notes: list[Text] = field(default_factory=list)
+    subqueries: list[tuple[dict[str, Relation], syntax.Query, Relation]] = field(default_factory=list)
+    """Open subqueries that name nothing outside, each with the CTEs that it may name."""
     _last: int = 0
 
     def number(self) -> int:
@@ -47,8 +49,11 @@ class Binding:
         """The same open relation, computed by itself as a step of its own."""
         assert isinstance(relation.kind, Open)
         columns = tuple(f.column for f in relation.fields)
-        index = sum(isinstance(s, Computation) for s in self.steps)
-        self.steps.append(Computation(index, relation.node, columns, relation.kind.released))
+        computations = [s for s in self.steps if isinstance(s, Computation)]
+        same = [s.index for s in computations if s.node == relation.node and s.columns == columns]
+        index = same[0] if same else len(computations)
+        if not same:
+            self.steps.append(Computation(index, relation.node, columns, relation.kind.released))
         fresh = {c.id: self.column(c) for c in columns}
         node: Node = Computed(index, tuple((fresh[c.id], i) for i, c in enumerate(columns)))
         return renumbered(self, relation, fresh, node)

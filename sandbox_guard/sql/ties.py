@@ -117,7 +117,7 @@ def _tied_outside(
 ) -> tuple[Relation, tuple[Expr, ...]]:
     """Tie the relation to the unit of the enclosing query's row."""
     kind = relation.kind
-    if scope is None or not isinstance(kind, Private):
+    if scope is None or not isinstance(kind, Private) or not kind.units:
         return relation, conditions
     for outer in scope.scopes():
         other = outer.relation.kind
