@@ -75,6 +75,47 @@ def policy_apply(
     console.print(f"策略已生效，日志第 {position} 条 / In force, log entry {position}. {read.digest[:16]}")
 
 
+Reason = Annotated[str, typer.Option(help="记入日志的理由 · Why, for the log.")]
+SubjectKind = Annotated[str, typer.Argument(help="member | project | dataset")]
+Named = Annotated[str, typer.Argument(help="名称 · Its name.")]
+
+
+@app.command("suspend")
+def suspend(kind: SubjectKind, name: Named, reason: Reason, home: StateFolder = Path("var")) -> None:
+    """暂停成员、项目或数据集，自下一次查询起生效 · Suspend a member, project or dataset."""
+    _decide(home, "/v1/suspensions", {"subject": {"kind": kind, "name": name}}, reason)
+
+
+@app.command("resume")
+def resume(kind: SubjectKind, name: Named, reason: Reason, home: StateFolder = Path("var")) -> None:
+    """恢复被暂停者 · End a suspension."""
+    _decide(home, "/v1/resumptions", {"subject": {"kind": kind, "name": name}}, reason)
+
+
+@app.command("renew")
+def renew(
+    account: Annotated[str, typer.Argument(help="预算账户，见门户或 audit entries · The account's key.")],
+    reason: Reason,
+    home: StateFolder = Path("var"),
+) -> None:
+    """续期一个预算账户；过去的花费仍计入所示的 (ε, δ) · Start a new term of one budget."""
+    _decide(home, "/v1/renewals", {"account": account}, reason)
+
+
+@app.command("close")
+def close(project: Named, reason: Reason, home: StateFolder = Path("var")) -> None:
+    """永久关闭项目 · Close a project for good."""
+    _decide(home, "/v1/closings", {"project": project}, reason)
+
+
+def _decide(home: Path, endpoint: str, what: dict[str, Any], reason: str) -> None:
+    """A steward's decision: who and why stand in the log with it."""
+    act = Act(actor=getpass.getuser(), reason=reason).model_dump(mode="json")
+    with _ledger(home) as ledger:
+        position = _answer(ledger.post(endpoint, json={**what, "act": act}))["position"]
+    console.print(f"已记入日志第 {position} 条 / Done, log entry {position}.")
+
+
 def _read(policies: Path) -> Policies:
     try:
         return read_policies(policies)
