@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,12 +40,15 @@ from sandbox_guard.steward.quality import (
     Step,
 )
 from sandbox_guard.steward.sample import make_sample
+from sandbox_guard.steward.source import Unreadable
 
 Record = Callable[[Mapping[str, str]], bool]
 """Tell the ledger which version of each dataset there is; False where it did not answer. Telling it again
 changes nothing, so what one load could not tell, the next one does."""
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
+aside = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
+"""For what only the steward may see: never standard output, which `> policy.yaml` would keep."""
 
 PolicyFolder = Annotated[
     Path, typer.Option("--policies", envvar="SANDBOX_GUARD_POLICIES", help="策略目录 · The policy folder.")
@@ -106,9 +110,14 @@ def draft(
     table: Annotated[str | None, typer.Option(help="表名 · The table's name.")] = None,
 ) -> None:
     """依据文件起草策略；观察到的内容只显示，不写入 · Draft a policy for a file; what is observed is only shown."""
-    made = drafted(file, table or file.stem)
+    try:
+        made = drafted(file, table or file.stem)
+    except Unreadable as unreadable:
+        console.print(f"读不了 {file} / Cannot read {file}: {unreadable}")
+        raise typer.Exit(1) from None
+    # People send standard output to a file: only the policy goes there, nothing that was read off the data.
     for line in (*made.shown("zh"), "", *made.shown("en")):
-        console.print(line, style="dim")
+        aside.print(line, style="dim")
     typer.echo(made.policy)
 
 
@@ -116,9 +125,19 @@ def demo(
     policies: PolicyFolder = Path("policies"),
     home: StateFolder = Path("var"),
     firms: Annotated[int, typer.Option(min=100, help="企业数 · How many firms.")] = city.FIRMS,
-    seed: Annotated[int, typer.Option(help="随机种子 · Seed.")] = 1,
+    seed: Annotated[int, typer.Option(help="随机种子 · Seed.")] = city.SEED,
+    scale: Annotated[
+        Path | None,
+        typer.Option(
+            help="只写策略：按企业数放宽行数上限 · Only write policies to this folder, with row caps for so many firms."
+        ),
+    ] = None,
 ) -> None:
     """生成并载入虚构的城市 · Make the invented city and load what is not loaded yet."""
+    if scale is not None:
+        city.scale_policies(policies, scale, firms)
+        console.print(_how_to_run(firms, scale))
+        return
     read = _read(policies)
     invented = [n for n, dataset in read.datasets.items() if dataset.invented]
     for name in invented:
@@ -128,6 +147,13 @@ def demo(
     if not missing:
         console.print("演示数据都已载入 / All demo data is loaded already.")
         return
+    if firms > (most := _most_firms(read)):
+        console.print(
+            f"策略的行数上限最多容纳 {most:,} 家企业。先写一份放宽上限的策略： / "
+            f"The policies' row caps hold {most:,} firms at most. First write policies with wider ones:\n"
+            f"  sandbox-guard demo --firms {firms} --scale policies-{firms}\n{_how_to_run(firms, Path(f'policies-{firms}'))}"
+        )
+        raise typer.Exit(1)
     home.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=home, prefix=".demo-") as temporary:
         with _bars() as bars:
@@ -144,6 +170,22 @@ def demo(
 
 
 # ------------------------------------------------------------------------------------- its parts
+
+
+def _most_firms(policies: Policies) -> int:
+    """As many as the tightest table with one row a firm may hold; the other caps leave as much room."""
+    caps = (
+        table.max_rows
+        for dataset in policies.datasets.values()
+        if dataset.invented
+        for table in dataset.tables.values()
+        if table.max_rows_per_unit == 1
+    )
+    return min(caps, default=sys.maxsize)
+
+
+def _how_to_run(firms: int, policies: Path) -> str:
+    return f"然后运行 / Then run:\n  make run FIRMS={firms} SANDBOX_GUARD_POLICIES={policies}"
 
 
 def _load(policies: Policies, dataset: str, files: Mapping[str, Path], home: Path, record: Record) -> None:

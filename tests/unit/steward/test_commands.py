@@ -18,6 +18,7 @@ from sandbox_guard.engines.versions import current
 from sandbox_guard.ledger.service import Caller, create_app
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.wire import EntryFilter, EntryKind
+from sandbox_guard.policy.files import read_policies
 from sandbox_guard.steward.commands import add_commands
 from tests import loading
 from tests.ledgers import open_ledger
@@ -125,3 +126,35 @@ def test_the_ledger_is_told_of_a_load_and_of_nothing_in_it(files: Path, ledger: 
     assert "Lender" not in entry.leaf
     assert load(files, "sba", source)[0] == 0
     assert len(ledger.entries(EntryFilter(kind=EntryKind.LOAD)).entries) == 2
+
+
+def test_a_draft_on_standard_output_holds_nothing_read_off_the_data(files: Path) -> None:
+    """`sandbox-guard draft loans.csv > policy.yaml` is what people type (SOUNDNESS 34)."""
+    source = loading.csv(
+        files, "loans", "Name,Amount\n" + "".join(f"Firm{i},{4_987_000 + i}\n" for i in range(9))
+    )
+    result = CliRunner().invoke(app, ["draft", str(source)])
+    assert result.exit_code == 0, result.output
+    assert "4987008" in result.stderr
+    assert "4987" not in result.stdout
+    assert "TODO" in result.stdout
+
+
+def test_a_draft_of_no_file_is_a_sentence(files: Path) -> None:
+    code, shown = run("draft", files / "none.csv")
+    assert (code, "Cannot read" in shown) == (1, True)
+
+
+def test_a_city_larger_than_the_policies_allow_says_what_to_do(tmp_path: Path) -> None:
+    """Before it is made, which takes minutes for millions of firms; and doing so helps."""
+    policies, wider = Path(__file__).parents[3] / "policies", tmp_path / "wider"
+    asked = ("demo", "--firms", "60001", "--home", tmp_path / "var")
+    code, shown = run(*asked, "--policies", policies)
+    assert code == 1
+    assert "60,000 firms at most" in shown
+    assert "sandbox-guard demo --firms 60001 --scale policies-60001" in shown
+    assert not (tmp_path / "var").exists()
+    code, shown = run("demo", "--firms", "60001", "--policies", policies, "--scale", wider)
+    assert code == 0
+    assert f"make run FIRMS=60001 SANDBOX_GUARD_POLICIES={wider}" in shown
+    assert read_policies(wider).datasets["enterprise-register"].tables["ent"].max_rows >= 60_001
