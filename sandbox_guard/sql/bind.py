@@ -13,6 +13,7 @@ from sandbox_guard.sql.contribution import UNIT, Contribution, Source
 from sandbox_guard.sql.expressions import bind_expr, bind_predicate, conjuncts
 from sandbox_guard.sql.grouping import BlockGroups, ExactGroups, Grouped, as_number, key_columns, unit_is_key
 from sandbox_guard.sql.kinds import Field, Kind, Open, Private, Relation, Unit
+from sandbox_guard.sql.levels import NotAdditive, by_level
 from sandbox_guard.sql.projection import Item, project, relabelled, touches_released
 from sandbox_guard.sql.relation import (
     Column,
@@ -72,7 +73,7 @@ def subquery(query: syntax.Query, scope: Scope) -> Relation:
     """Bound once however often it is written or tried: each block of it is measured and paid for once."""
     known = scope.binding.subqueries
     for ctes, written, meant in known:
-        if ctes is scope.ctes and written == query:
+        if written == query and ctes == scope.ctes:
             return meant
     bound = bind_query(query, scope.binding, scope.ctes, scope)
     if isinstance(bound.kind, Open) and not free_columns(bound.node):
@@ -258,7 +259,14 @@ def _select(query: syntax.Select, binding: Binding, ctes: Ctes, outer: Scope | N
     group = _group_items(query, projections, scope)
     if group is None:
         return _rows(query, projections, scope)
-    return _groups(query, projections, scope, *group)
+    items, sets = group
+    before = binding.mark()
+    try:
+        return _groups(query, projections, scope, items, sets)
+    except NotAdditive:
+        binding.back_to(before)
+        named = tuple(_as_name(i) if isinstance(i, Field) else i for i in items)
+        return bind_query(by_level(query, named, sets), binding, ctes, outer)
 
 
 Named = tuple[str, "syntax.Expr | Field"]
@@ -416,14 +424,15 @@ def _groups(
     if exact:
         groups = ExactGroups(rows, key_columns(rows, bound), sets)
     else:
-        if sets:
-            raise Refused("sql.grouping_sets", place=query.place)
         named = tuple(e for _, e in projections if not isinstance(e, Field))
-        groups = BlockGroups(rows, bound, query.place, _summed((named, query.having, query.tail.order), rows))
-    held = {expr: column for column, expr in groups.keys}
+        summed = _summed((named, query.having, query.tail.order), rows)
+        groups = BlockGroups(rows, bound, query.place, summed, sets=sets)
+    held = {expr: column for expr, (column, _) in zip(bound, groups.keys, strict=True)}
     plain = replace(rows, aggregate=None, window=None)
 
     def grouped(expr: syntax.Expr) -> Expr | None:
+        if isinstance(expr, syntax.Call) and expr.function == "grouping":
+            return _grouping(expr, groups, bound, plain)
         if any(isinstance(n, syntax.Call) and _is_call_over_rows(n) for n in own_nodes(expr)):
             return None
         try:
@@ -461,6 +470,14 @@ def _groups(
     if query.distinct_on:
         raise Refused("sql.distinct_on", place=query.place)
     return _finished(query, items, after, source, order)
+
+
+def _grouping(call: syntax.Call, groups: Grouped, keys: tuple[Expr, ...], rows: Scope) -> Expr:
+    """GROUPING(a, b): a bit for each key, 1 where the row adds up over it."""
+    meant = tuple(bind_expr(a, rows) for a in call.args)
+    if not meant or any(m not in keys for m in meant):
+        raise Refused("sql.arguments", place=call.place, function="grouping", signature="grouping(key)")
+    return groups.level(tuple(keys.index(m) for m in meant))
 
 
 def _is_call_over_rows(call: syntax.Call) -> bool:

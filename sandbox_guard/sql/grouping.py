@@ -11,6 +11,7 @@ from sandbox_guard.sql import aggregates, bounds, functions, statistics, syntax,
 from sandbox_guard.sql.contribution import Contribution, Source
 from sandbox_guard.sql.expressions import bind_expr, bind_predicate, conjuncts
 from sandbox_guard.sql.kinds import Field, Open, Private, Relation, Supply
+from sandbox_guard.sql.levels import NotAdditive
 from sandbox_guard.sql.plan import (
     MOST,
     Block,
@@ -71,6 +72,9 @@ class Grouped(Protocol):
     def aggregate(self, call: syntax.Call) -> Expr:
         """The value of an aggregate over each group, as an expression over the grouped relation."""
 
+    def level(self, keys: tuple[int, ...]) -> Column:
+        """GROUPING of these keys."""
+
     def relation(self) -> Relation:
         """The grouped relation, once all its aggregates are known."""
 
@@ -91,6 +95,10 @@ class ExactGroups:
     keys: tuple[tuple[Column, Expr], ...]
     sets: tuple[tuple[int, ...], ...] = ()
     found: dict[Aggregate, Column] = field(default_factory=dict)
+    levels: dict[tuple[int, ...], Column] = field(default_factory=dict)
+
+    def level(self, keys: tuple[int, ...]) -> Column:
+        return self.levels.setdefault(keys, _level_column(self.rows, len(keys)))
 
     def aggregate(self, call: syntax.Call) -> Expr:
         scope = replace(self.rows, aggregate=None, window=None)
@@ -178,7 +186,9 @@ class ExactGroups:
             if value.domain.values is not None:
                 grouped = grouped.sized(column.id, len(value.domain.values) + value.domain.nullable)
         aggregates = tuple((column, aggregate) for aggregate, column in self.found.items())
-        return Relation(GroupBy(source.node, keys, aggregates, self.sets), (), kind, grouped, source.total)
+        levels = tuple((column, indices) for indices, column in self.levels.items())
+        node = GroupBy(source.node, keys, aggregates, self.sets, levels)
+        return Relation(node, (), kind, grouped, source.total)
 
 
 def _cells_by_keys(keys: tuple[Expr, ...], facts: Contribution) -> int | None:
@@ -210,11 +220,19 @@ class BlockGroups:
     needs is measured around the middle of its range, which halves its sensitivity."""
     discover: bool = False
     """Only what is there shall be a key, though policy lists what could be."""
+    sets: tuple[tuple[int, ...], ...] = ()
+    """Grouping sets, added up from the groups by all keys. Raises `NotAdditive` where they cannot be."""
     keys: tuple[tuple[Column, Expr], ...] = ()
     found: dict[Measure, Column] = field(default_factory=dict)
+    sums: dict[Column, Column] = field(default_factory=dict)
+    levels: dict[tuple[int, ...], Column] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.keys = key_columns(self.rows, self.items)
+        self.measured_keys = key_columns(self.rows, self.items)
+        self.keys = self.measured_keys
+        if self.sets:
+            bare = tuple((c, _nullable_key(c)) for c, _ in self.measured_keys)
+            self.keys = tuple((replace(n, id=self.rows.binding.number()), c) for c, n in bare)
         self.domains = _key_domains(self.rows, self.items, self.place)
 
     # ------------------------------------------------------------------------- aggregates
@@ -398,7 +416,13 @@ class BlockGroups:
     def _measured(self, measure: Measure) -> Column:
         if measure not in self.found:
             self.found[measure] = self._column(measure)
-        return self.found[measure]
+        column = self.found[measure]
+        if not self.sets:
+            return column
+        return self.sums.setdefault(column, replace(column, id=self.rows.binding.number()))
+
+    def level(self, keys: tuple[int, ...]) -> Column:
+        return self.levels.setdefault(keys, _level_column(self.rows, len(keys)))
 
     def _column(self, measure: Measure) -> Column:
         number = self.rows.binding.number()
@@ -449,6 +473,9 @@ class BlockGroups:
             or any(isinstance(d, Discovered) for d in self.domains)
         )
         discovery = Sensitivity.of_rows(rows, 1, self._cells(facts), 1) if discovered else None
+        additive = all(m.kind in (MeasureKind.COUNT, MeasureKind.SUM) for m in self.found)
+        if self.sets and (discovered or not additive):
+            raise NotAdditive
         domains = tuple(Discovered() for _ in self.domains) if discovered else self.domains
         if discovered:
             binding.note(
@@ -466,22 +493,24 @@ class BlockGroups:
             datasets=datasets,
             source=source.node,
             unit=(kind.unit.dense,),
-            keys=tuple(Key(c, e, d) for (c, e), d in zip(self.keys, domains, strict=True)),
+            keys=tuple(Key(c, e, d) for (c, e), d in zip(self.measured_keys, domains, strict=True)),
             measures=tuple(self.found),
             discovery=discovery,
             strategy=_strategy(source.node, rows),
             rows_per_unit=rows,
         )
         binding.steps.append(block)
-        columns = tuple(c for c, _ in self.keys) + tuple(self.found.values())
+        columns = tuple(c for c, _ in self.measured_keys) + tuple(self.found.values())
         cells = _listed_cells(domains)
         if cells is not None and cells > CELLS:
             raise Refused("ask.cells", place=self.place, cells=cells, most=CELLS)
         for measure in self.found:
             if measure.kind is MeasureKind.QUANTILE and (cells or 0) * measure.bins.count > BINS:
                 raise Refused("ask.cells", place=self.place, cells=cells, most=BINS // measure.bins.count)
-        key_ids = frozenset(c.id for c, _ in self.keys)
+        key_ids = frozenset(c.id for c, _ in self.measured_keys)
         node: Node = Released(block.index, tuple((c, i) for i, c in enumerate(columns)))
+        if self.sets:
+            return self._added_up(node, cells)
         return Relation(
             node,
             (),
@@ -489,6 +518,26 @@ class BlockGroups:
             Contribution((Source(cells, frozenset(c.id for c in columns), (key_ids,)),)),
             cells,
         )
+
+    def _added_up(self, finest: Node, cells: int | None) -> Relation:
+        """Every set from the released finest groups: more noise in a total, but paid for once."""
+        totals = tuple(
+            (self.sums[c], aggregates.aggregate("sum", (c,))) for c in self.found.values() if c in self.sums
+        )
+        levels = tuple((column, indices) for indices, column in self.levels.items())
+        columns = frozenset(c.id for c, _ in (*self.keys, *totals, *levels))
+        rows = None if cells is None else cells * len(self.sets) + len(self.sets)
+        node = GroupBy(finest, self.keys, totals, self.sets, levels)
+        return Relation(node, (), Open(released=True), Contribution((Source(rows, columns),)), rows)
+
+
+def _nullable_key(column: Column) -> Column:
+    return replace(column, domain=replace(column.domain, nullable=True))
+
+
+def _level_column(rows: Scope, keys: int) -> Column:
+    most = Fraction(2**keys - 1)
+    return Column(rows.binding.number(), Domain(Type.INTEGER, Fraction(0), most, Fraction(1), nullable=False))
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,15 @@ class Binding:
         if (note := Text(zh, en)) not in self.notes:
             self.notes.append(note)
 
+    def mark(self) -> tuple[int, int, int]:
+        """Where the steps, notes and subqueries stand."""
+        return len(self.steps), len(self.notes), len(self.subqueries)
+
+    def back_to(self, mark: tuple[int, int, int]) -> None:
+        """Forget what was bound since: it is about to be bound otherwise."""
+        steps, notes, subqueries = mark
+        del self.steps[steps:], self.notes[notes:], self.subqueries[subqueries:]
+
     def compute(self, relation: Relation) -> Relation:
         """The same open relation, computed by itself as a step of its own."""
         assert isinstance(relation.kind, Open)
