@@ -3,10 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SANDBOX_GUARD_HOME ?= $(CURDIR)/var
-export SANDBOX_GUARD_HOME PORT FIRMS SANDBOX_GUARD_HUB_PORT SANDBOX_GUARD_PROXY_API_PORT SANDBOX_GUARD_LEDGER_PORT SANDBOX_GUARD_PORTAL_PORT
+export SANDBOX_GUARD_HOME SANDBOX_GUARD_BACKEND PORT FIRMS SANDBOX_GUARD_HUB_PORT SANDBOX_GUARD_PROXY_API_PORT SANDBOX_GUARD_LEDGER_PORT SANDBOX_GUARD_PORTAL_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop reset-password test test-long check lock bench clean
+.PHONY: help install run stop reset-password test test-long check lock bench images clean
 
 help: ## 列出命令 / list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -44,6 +44,9 @@ lock: install ## 更新锁文件 / make the lock files anew from pyproject.toml 
 
 bench: install ## 性能对比 / benchmarks
 	$(BIN)/python -m bench
+
+images: install ## 容器镜像 / container images (needs Docker; BASE=<image> where a registry answers)
+	@BASE="$(BASE)" images/build.sh
 
 clean: ## 删除安装与数据（先询问）/ remove what was installed and all data (asks first; YES=1)
 	@echo "将删除 / This removes:"

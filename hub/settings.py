@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub.networks import POOL, Pool
+
+LOOPBACK = "127.0.0.1"
+
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: policies, images and templates are found from here."""
 
@@ -17,7 +21,12 @@ class Settings:
     """The state directory, `var/` unless SANDBOX_GUARD_HOME says otherwise."""
     policies: Path
     backend: str
-    """How sandboxes are run: `process` for now."""
+    """How sandboxes are run: `docker` or `process`."""
+    subnet: str
+    """The private addresses of sandboxes on Docker (hub.networks)."""
+    hub_host: str
+    ledger_host: str
+    """The names or addresses at which hub and ledger listen: this machine's own unless each is a container."""
     port: int
     """The one port that people meet."""
     proxy_api_port: int
@@ -27,7 +36,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Raises ValueError naming the variable that is not a port."""
+        """Raises ValueError naming what is not a port, or not a network."""
 
         def port(name: str, default: int) -> int:
             text = environ.get(name) or str(default)
@@ -39,6 +48,9 @@ class Settings:
             home=Path(environ.get("SANDBOX_GUARD_HOME") or ROOT / "var").absolute(),
             policies=Path(environ.get("SANDBOX_GUARD_POLICIES") or ROOT / "policies").absolute(),
             backend=environ.get("SANDBOX_GUARD_BACKEND") or "process",
+            subnet=str(Pool.of(environ.get("SANDBOX_GUARD_SUBNET") or POOL).network),
+            hub_host=environ.get("SANDBOX_GUARD_HUB_HOST") or LOOPBACK,
+            ledger_host=environ.get("SANDBOX_GUARD_LEDGER_HOST") or LOOPBACK,
             port=port("PORT", 8000),
             proxy_api_port=port("SANDBOX_GUARD_PROXY_API_PORT", 8001),
             hub_port=port("SANDBOX_GUARD_HUB_PORT", 8081),
@@ -52,6 +64,9 @@ class Settings:
             "SANDBOX_GUARD_HOME": str(self.home),
             "SANDBOX_GUARD_POLICIES": str(self.policies),
             "SANDBOX_GUARD_BACKEND": self.backend,
+            "SANDBOX_GUARD_SUBNET": self.subnet,
+            "SANDBOX_GUARD_HUB_HOST": self.hub_host,
+            "SANDBOX_GUARD_LEDGER_HOST": self.ledger_host,
             "PORT": str(self.port),
             "SANDBOX_GUARD_PROXY_API_PORT": str(self.proxy_api_port),
             "SANDBOX_GUARD_HUB_PORT": str(self.hub_port),
@@ -66,11 +81,20 @@ class Settings:
 
     @property
     def hub_api(self) -> str:
-        return f"http://127.0.0.1:{self.hub_port}/hub/api"
+        return f"http://{self.hub_host}:{self.hub_port}/hub/api"
 
     @property
     def ledger_url(self) -> str:
-        return f"http://127.0.0.1:{self.ledger_port}"
+        return f"http://{self.ledger_host}:{self.ledger_port}"
+
+    @property
+    def pool(self) -> Pool:
+        return Pool.of(self.subnet)
+
+    def seen_from_sandbox(self, host: str) -> str:
+        """Where a vault or a gate finds what listens on `host`. A container does not see this machine's
+        127.0.0.1: the launcher relays to it from the one address of this machine that it does see."""
+        return str(self.pool.services) if self.backend == "docker" and host == LOOPBACK else host
 
     @property
     def portal_url(self) -> str:

@@ -9,7 +9,7 @@ A named server is a project. Starting one means, whatever the backend:
 5. start the halves, and wait until both answer or one has ended.
 
 A backend is a spawner of JupyterHub with `Sandboxed` before it, that answers `start_halves`, `poll` and
-`stop`; `hub.process_pair` is the first.
+`stop`; `hub.process_pair` and `hub.docker_pair` are two.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Sandboxed:
         self.say(10, t("正在整理工作目录…", "Putting your folder in order…"))
         prepare_folder(sandbox.folder)
         if sandbox.kind is Kind.NOTEBOOK:
-            prepare_home(sandbox.home, self.settings.home / "shared" / sandbox.project)
+            self.prepare_home(sandbox)
         self.say(25, t("正在向预算台账登记…", "Registering with the budget ledger…"))
         token = await self._register(sandbox)
         self._configure_vault(sandbox, token)
@@ -198,6 +198,17 @@ class Sandboxed:
             "SANDBOX_GUARD_LANGUAGE": language,
         }
 
+    def prepare_home(self, sandbox: Sandbox) -> None:
+        prepare_home(sandbox.home, self.settings.home / "shared" / sandbox.project)
+
+    def granted(self, sandbox: Sandbox) -> dict[str, Path]:
+        """The folders of the datasets that this sandbox's vault may read, by dataset."""
+        return dataset_folders(self.settings.home, deployment().policies(), sandbox.project)
+
+    def vault_sees(self, path: Path) -> str:
+        """Where the vault finds what the hub knows as `path`."""
+        return str(path)
+
     def vault_listen(self, sandbox: Sandbox) -> dict[str, Any]:
         """Where the vault listens: its socket, or the server's own port if there is no notebook."""
         if sandbox.kind is Kind.NOTEBOOK:
@@ -249,17 +260,18 @@ class Sandboxed:
         )
 
     def _configure_vault(self, sandbox: Sandbox, token: str) -> None:
+        seen = self.settings.seen_from_sandbox
         configuration = {
             "member": sandbox.member,
             "project": sandbox.project,
             "server": self.name,
-            "policies": str(self.settings.policies),
-            "home": str(self.settings.home),
-            "datasets": dataset_folders(self.settings.home, deployment().policies(), sandbox.project),
-            "ledger_url": self.settings.ledger_url,
+            "policies": self.vault_sees(self.settings.policies),
+            "home": self.vault_sees(self.settings.home),
+            "datasets": {name: self.vault_sees(folder) for name, folder in self.granted(sandbox).items()},
+            "ledger_url": f"http://{seen(self.settings.ledger_host)}:{self.settings.ledger_port}",
             "ledger_token": token,
             "marks": str(self.settings.home / "marks"),
-            "hub_api": self.settings.hub_api,
+            "hub_api": f"http://{seen(self.settings.hub_host)}:{self.settings.hub_port}/hub/api",
             "listen": self.vault_listen(sandbox),
             "prefix": "/" if sandbox.kind is Kind.NOTEBOOK else self.server.base_url,
             "backend": self.backend,
@@ -305,11 +317,11 @@ def prepare_home(home: Path, shared: Path) -> None:
     )
 
 
-def dataset_folders(home: Path, policies: Policies, project: str) -> dict[str, str]:
+def dataset_folders(home: Path, policies: Policies, project: str) -> dict[str, Path]:
     """The folder, with all its loaded versions, of each dataset that the project's agreement grants, and of
     no other. One that was never loaded has no folder: the vault then says so when it is asked about."""
     folders = {name: home / "restricted" / name for name in policies.projects[project].datasets}
-    return {name: str(folder) for name, folder in folders.items() if folder.is_dir()}
+    return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
 
 def write_privately(path: Path, text: str) -> None:

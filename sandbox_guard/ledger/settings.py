@@ -20,7 +20,7 @@ and which accountant to show figures by is the deployment's choice."""
 @dataclass(frozen=True)
 class Settings:
     """`SANDBOX_GUARD_HOME` moves all of it; `SANDBOX_GUARD_LEDGER_DATABASE` is a SQLAlchemy URL, such as
-    `postgresql+psycopg://ledger@/ledger`; `SANDBOX_GUARD_LEDGER_PORT` and `…_EPSILON_DELTA` are numbers."""
+    `postgresql+psycopg://ledger@/ledger`; `SANDBOX_GUARD_LEDGER_HOST`, `…_PORT` and `…_EPSILON_DELTA` are numbers."""
 
     home: Path
     database: str
@@ -36,6 +36,7 @@ class Settings:
         return cls(
             home,
             environment.get("SANDBOX_GUARD_LEDGER_DATABASE", f"sqlite:///{home / 'ledger/ledger.sqlite'}"),
+            host=environment.get("SANDBOX_GUARD_LEDGER_HOST", "127.0.0.1"),
             port=int(environment.get("SANDBOX_GUARD_LEDGER_PORT", "8201")),
             epsilon_delta=float(environment.get("SANDBOX_GUARD_LEDGER_EPSILON_DELTA", "1e-6")),
             to_epsilon=environment.get("SANDBOX_GUARD_LEDGER_TO_EPSILON", TO_EPSILON),

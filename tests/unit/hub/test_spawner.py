@@ -24,7 +24,7 @@ def test_a_vault_gets_granted_datasets_only(tmp_path: Path, policies: Policies) 
         (tmp_path / "restricted" / name).mkdir(parents=True)
     assert "hospital-visits" not in policies.projects["green-credit"].datasets
     assert dataset_folders(tmp_path, policies, "green-credit") == {
-        "tax": str(tmp_path / "restricted" / "tax")
+        "tax": tmp_path / "restricted" / "tax"
     }
 
 
