@@ -148,7 +148,12 @@ def scan(table: CatalogueTable, binding: Binding) -> Relation:
     assert policy.max_rows_per_unit is not None
     rows = policy.max_rows_per_unit
     asked = binding.rows_per_unit
-    node_: Scan | Filter = Scan(table.dataset, table.name, (*named, (dense, "__unit"), (rank, "__rank")))
+    truth = Domain(Type.BOOLEAN, nullable=False)
+    firsts = [
+        (Column(binding.number(), truth), f"__first_{n.lower()}") for n, c in policy.columns.items() if c.key
+    ]
+    own = ((dense, "__unit"), (rank, "__rank"), *firsts)
+    node_: Scan | Filter = Scan(table.dataset, table.name, (*named, *own))
     if asked is not None and asked < rows:
         node_ = Filter(node_, functions.apply("<=", (rank, functions.constant(asked)), None))
         rows = asked
@@ -214,7 +219,14 @@ def _range(source: syntax.Function, binding: Binding) -> Relation:
 
 def _join(source: syntax.Join, binding: Binding, ctes: Ctes, outer: Scope | None) -> Relation:
     left = _from(source.left, binding, ctes, outer)
-    right = _from(source.right, binding, ctes, outer)
+    if isinstance(source.right, syntax.Derived) and source.right.lateral:
+        right = _from(source.right, binding, ctes, Scope(binding, left, ctes, outer))
+        if isinstance(right.kind, Private) or free_columns(right.node):
+            scope = Scope(binding, joins.both(left, right), ctes, outer)
+            conditions = tuple(bind_predicate(c, scope) for c in conjuncts(source.on))
+            return joins.lateral(left, right, source.kind, conditions, binding, source.place)
+    else:
+        right = _from(source.right, binding, ctes, outer)
     using = joins.natural(left, right) if source.natural else source.using
 
     def on(both: Relation) -> tuple[Expr, ...]:

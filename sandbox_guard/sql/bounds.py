@@ -238,7 +238,7 @@ def of_values(type: Type, values: Iterable[Scalar], *, nullable: bool) -> Domain
 def union(domains: Iterable[Domain], type: Type) -> Domain:
     """What a value can be that comes from one of them."""
     domains = tuple(domains)
-    parts = [d for d in domains if d.type is not Type.NULL]
+    parts = [d for d in domains if d.type is not Type.NULL and d.values != ()]  # a bare NULL has no bounds
     nullable = any(d.nullable for d in domains)
     if not parts:
         return Domain(type, values=(), nullable=True)

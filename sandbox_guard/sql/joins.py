@@ -12,6 +12,7 @@ from sandbox_guard.sql.contribution import Contribution, Source
 from sandbox_guard.sql.kinds import Field, Kind, Open, Private, Relation, Supply, Unit
 from sandbox_guard.sql.relation import (
     Column,
+    Constant,
     DistinctOf,
     ExistsIn,
     Expr,
@@ -45,7 +46,7 @@ def join(
     if kind in (_KIND.ASOF, _KIND.POSITIONAL):
         raise Refused("kind.join", place=place, join=kind.value)
     left, right = alike(left, right, scope.binding)
-    conditions = _using(left, right, using, place) + on(_both(left, right))
+    conditions = _using(left, right, using, place) + on(both(left, right))
     match kind:
         case _KIND.RIGHT:
             joined = _left(right, left, conditions, scope, place)
@@ -80,8 +81,54 @@ def _plain(node: Node) -> bool:
     return not any(isinstance(n, (GroupBy, DistinctOf, WindowOf, Sort, JoinOf)) for n in nodes(node))
 
 
-def _both(left: Relation, right: Relation) -> Relation:
+def both(left: Relation, right: Relation) -> Relation:
     return replace(left, fields=left.fields + right.fields)
+
+
+# ------------------------------------------------------------------------------------- lateral
+
+
+def lateral(
+    left: Relation,
+    right: Relation,
+    kind: syntax.JoinKind,
+    conditions: tuple[Expr, ...],
+    binding: Binding,
+    place: Place | None,
+) -> Relation:
+    """`left JOIN LATERAL right`: the right is bound anew for each left row, and holds that row's unit's
+    own rows. Nothing that is true of the right in one unit need hold across several left rows, so only how
+    many rows it has for each of them is kept."""
+    ties.require_correlated(right, place)
+    always = all(isinstance(c, Constant) and c.value is True for c in conditions)
+    if kind not in (_KIND.INNER, _KIND.CROSS, _KIND.LEFT) or (kind is _KIND.LEFT and not always):
+        raise Refused("kind.join", place=place, join=f"{kind.value} lateral")
+    assert isinstance(left.kind, Private) and isinstance(right.kind, Private)
+    held = replace(
+        _two_private(left.kind, right.kind, binding, place),
+        units=left.kind.units,
+        supplies=left.kind.supplies,
+        correlated=left.kind.correlated,
+    )
+    many = right.contribution.rows()
+    facts = left.contribution
+    if many != 1:
+        columns = frozenset(f.column.id for f in both(left, right).fields)
+        facts = replace(facts, sources=(Source(_times(facts.rows(), many), columns),))
+    optional = kind is _KIND.LEFT
+    joined = Relation(
+        JoinOf(
+            left.node,
+            right.node,
+            "left" if optional else "cross",
+            functions.constant(True) if optional else None,
+        ),
+        left.fields + (tuple(map(_nullable, right.fields)) if optional else right.fields),
+        held,
+        facts,
+        _times(left.total, many),
+    )
+    return ties.restricted(joined, () if always else conditions, None)
 
 
 # ------------------------------------------------------------------------------- inner, cross

@@ -82,3 +82,10 @@ def test_gcd_of_steps() -> None:
     assert bounds.gcd(F(1, 100), F(1, 8)) == F(1, 200)
     assert bounds.common_step([F(4), F(6), None]) is None
     assert bounds.common_step([F(4), F(6)]) == 2
+
+
+def test_a_case_without_else_keeps_the_bounds() -> None:
+    """NULL adds no value, so `sum(CASE WHEN late THEN amount END)` is bounded by amount."""
+    amount = Domain(Type.REAL, F(0), F(500), F(1, 100), nullable=False)
+    joined = bounds.union((amount, Domain(Type.REAL, values=(), nullable=True)), Type.REAL)
+    assert (joined.lo, joined.hi, joined.step, joined.nullable) == (0, 500, F(1, 100), True)
