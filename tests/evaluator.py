@@ -306,6 +306,8 @@ class Evaluator:
                 return len(found - {(None,)})
             case MeasureKind.SUM:
                 return sum(self._steps(measure, r) for r in kept)
+            case MeasureKind.QUANTILE:
+                raise NotImplementedError("a quantile is measured by counts of bins, not by one integer")
 
     def _steps(self, measure: Measure, row: Row) -> int:
         value = measure.values[0]

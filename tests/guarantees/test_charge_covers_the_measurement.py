@@ -176,6 +176,7 @@ def test_a_vector_measure_shows_no_more_than_its_charge(rho: int, samples: int) 
     moved = Sensitivity(CELLS, 1, CELLS, CELLS)
     offered = quote(PriceRequest((BlockRequest(0, "firms", ("loans",), (moved,)),), 0), Rho(rho))
     (mechanism,) = offered.blocks[0].measures
+    assert isinstance(mechanism, Gaussian | Laplace)
     one = projected(mechanism.release, [8] * CELLS, samples)
     two = projected(mechanism.release, [7] * CELLS, samples)
     for delta in (1e-6, 1e-3, 1e-2):

@@ -97,6 +97,7 @@ def test_intervals_hold(ask: Rho | Epsilon) -> None:
     measures = (Sensitivity(1, 1, 1, 1), Sensitivity(7, 300, 900, 270_000))
     offered = quote(PriceRequest((BlockRequest(0, "firms", ("loans",), measures),), 10**8), ask)
     for mechanism in offered.blocks[0].measures:
+        assert isinstance(mechanism, Gaussian | Laplace)
         exact = np.arange(10_000, dtype=np.int64) * 7
         covered = np.abs(mechanism.release(exact) - exact) <= mechanism.half_width()
         assert stats.binomtest(int(covered.sum()), covered.size, 0.95, alternative="less").pvalue > MISTAKE

@@ -118,6 +118,7 @@ def test_share_is_of_what_remains() -> None:
 def test_a_margin_is_met_at_the_least_cost(width: float | Decimal | Fraction) -> None:
     offered = quote(request(block(KEYS)), Margin({(0, 0): width}))
     (bought,) = offered.blocks[0].measures
+    assert isinstance(bought, Gaussian | Laplace)
     assert bought.half_width() <= Fraction(width)
     cheaper = Gaussian.within(KEYS.l2_squared, offered.total.rho - 1)
     assert cheaper.half_width() > Fraction(width)
@@ -127,6 +128,7 @@ def test_margins_of_several_measures() -> None:
     asked = request(block(COUNT, SUM, COUNT), block(KEYS, index=1, discovery=KEYS))
     offered = quote(asked, Margin({(0, 0): 20, (0, 1): 10**7}))
     count, summed, other = offered.blocks[0].measures
+    assert isinstance(count, Gaussian | Laplace) and isinstance(summed, Gaussian | Laplace)
     assert count.half_width() == 20 and summed.half_width() <= 10**7
     dearest = max(count.cost.rho, summed.cost.rho)
     assert other.cost.rho == dearest
@@ -174,6 +176,7 @@ def test_a_measure_nobody_can_move_is_noisy_all_the_same() -> None:
     offered = quote(request(block(NOBODY, COUNT)), Rho(10**6))
     nobody, count = offered.blocks[0].measures
     assert nobody == count
+    assert isinstance(nobody, Gaussian | Laplace)
     assert np.unique(nobody.release(np.zeros(200, dtype=np.int64))).size > 1
 
 
@@ -182,7 +185,9 @@ def test_a_plan_of_public_blocks_is_free() -> None:
 
 
 def test_more_buys_less_noise() -> None:
-    widths = [quote(request(block(SUM)), Rho(10**n)).blocks[0].measures[0].half_width() for n in range(3, 10)]
+    bought = [quote(request(block(SUM)), Rho(10**n)).blocks[0].measures[0] for n in range(3, 10)]
+    widths = [mechanism.half_width() for mechanism in bought if isinstance(mechanism, Gaussian | Laplace)]
+    assert len(widths) == 7
     assert widths == sorted(widths, reverse=True)
 
 
