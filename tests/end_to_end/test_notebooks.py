@@ -53,7 +53,7 @@ def test_there_are_notebooks_in_both_languages() -> None:
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_to_its_end(name: str, desk: Path) -> None:
-    notebook = nbformat.read(NOTEBOOK / "notebooks" / name, as_version=4)
+    notebook = nbformat.read(NOTEBOOK / "notebooks" / name, as_version=4)  # type: ignore[no-untyped-call]
     assert all(not cell.get("outputs") for cell in notebook.cells), "notebooks are handed out without outputs"
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(desk)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -62,4 +62,4 @@ def test_a_notebook_runs_to_its_end(name: str, desk: Path) -> None:
     assert "±" in shown, "numbers with margins are seen"
     assert ("剩余" in shown) or ("Remaining" in shown)
     if keep := os.environ.get("SANDBOX_GUARD_KEEP_NOTEBOOKS"):
-        nbformat.write(notebook, Path(keep) / name)
+        nbformat.write(notebook, Path(keep) / name)  # type: ignore[no-untyped-call]
