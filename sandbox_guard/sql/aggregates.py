@@ -61,7 +61,9 @@ WINDOWS = frozenset(
     ]
 )
 
-TIED = frozenset(["row_number", "ntile", "lag", "lead", "first_value", "last_value", "nth_value", "first", "last"])
+TIED = frozenset(
+    ["row_number", "ntile", "lag", "lead", "first_value", "last_value", "nth_value", "first", "last"]
+)
 """Windows whose value depends on the order of rows that tie."""
 
 _TWO = frozenset({"covar_pop", "covar_samp", "corr", *(n for n in _PAIRS.split() if n.startswith("regr_"))})
