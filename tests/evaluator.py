@@ -306,6 +306,8 @@ class Evaluator:
                 return len(found - {(None,)})
             case MeasureKind.SUM:
                 return sum(self._steps(measure, r) for r in kept)
+            case MeasureKind.SUM_DISTINCT:
+                return sum({self._steps(measure, r) for r in kept})
             case MeasureKind.QUANTILE:
                 raise NotImplementedError("a quantile is measured by counts of bins, not by one integer")
 

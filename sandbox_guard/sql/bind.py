@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 
 from sandbox_guard.errors import Refused
@@ -290,9 +291,39 @@ def _expanded(projections: tuple[syntax.Projection, ...], source: Relation) -> t
     for projection in projections:
         if isinstance(projection.expr, syntax.Star):
             result += _star(projection.expr, source)
+        elif (fractions := _fractions(projection.expr)) is not None:
+            result += _quantiles(projection, fractions)
         else:
             result.append((projection.alias or _heading(projection), projection.expr))
     return tuple(result)
+
+
+def _fractions(expr: syntax.Expr) -> tuple[syntax.Literal, ...] | None:
+    """Of `quantile_cont(x, [0.25, 0.5])`."""
+    if not (isinstance(expr, syntax.Call) and expr.function in ("quantile_cont", "quantile_disc")):
+        return None
+    if len(expr.args) != 2 or not isinstance(expr.args[1], syntax.Call) or expr.args[1].function != "list":
+        return None
+    literals = tuple(a for a in expr.args[1].args if isinstance(a, syntax.Literal))
+    return literals if len(literals) == len(expr.args[1].args) and literals else None
+
+
+def _quantiles(projection: syntax.Projection, fractions: tuple[syntax.Literal, ...]) -> list[Named]:
+    """A column for each fraction, since no list leaves: `q_25`, `q_50`."""
+    call = projection.expr
+    assert isinstance(call, syntax.Call)
+    label = projection.alias or call.function
+    return [
+        (f"{label}_{_percent(f.value)}", replace(call, args=(call.args[0], f), place=call.place))
+        for f in fractions
+    ]
+
+
+def _percent(fraction: object) -> str:
+    """0.25 as 25, 0.975 as 97_5."""
+    if isinstance(fraction, bool) or not isinstance(fraction, (int, float, Decimal)):
+        return str(fraction)
+    return f"{float(fraction) * 100:g}".replace(".", "_")
 
 
 def _heading(projection: syntax.Projection) -> str:

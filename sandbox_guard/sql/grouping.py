@@ -252,8 +252,10 @@ class BlockGroups:
                 return self._count(conditions + _known(value))
             case "count_if", (arg,):
                 return self._count(conditions + tuple(bind_predicate(c, scope) for c in conjuncts(arg)))
-            case ("sum" | "avg") as function, (arg,) if not call.distinct:
+            case ("sum" | "avg") as function, (arg,):
                 value = as_number(bind_expr(arg, scope), call.place)
+                if call.distinct:
+                    return self._of_distinct(function, value, conditions, call.place)
                 if function == "sum":
                     return self._sum(value, conditions, call.place)
                 return self._average(value, conditions, call.place)
@@ -325,6 +327,16 @@ class BlockGroups:
             mean = functions.apply("+", (mean, middle), place)
         some = functions.apply(">", (count, functions.constant(0)), place)
         return functions.case(((some, mean),), None, place)
+
+    def _of_distinct(
+        self, function: str, value: Expr, conditions: tuple[Expr, ...], place: Place | None
+    ) -> Expr:
+        """One unit's rows add or remove no more values than it has rows."""
+        plain = self._sum_measure(value, conditions, place, centred=False)
+        total = self._measured(replace(plain, kind=MeasureKind.SUM_DISTINCT))
+        if function == "sum":
+            return total
+        return functions.apply("/", (functions.as_double(total), self._distinct((value,), conditions)), place)
 
     def _sum_measure(
         self, value: Expr, conditions: tuple[Expr, ...], place: Place | None, centred: bool
@@ -427,7 +439,8 @@ class BlockGroups:
     def _column(self, measure: Measure) -> Column:
         number = self.rows.binding.number()
         whole = measure.step == 1 and (
-            measure.kind is not MeasureKind.SUM or measure.values[0].domain.type is Type.INTEGER
+            measure.kind not in (MeasureKind.SUM, MeasureKind.SUM_DISTINCT)
+            or measure.values[0].domain.type is Type.INTEGER
         )
         if whole:
             return Column(number, Domain(Type.INTEGER, step=Fraction(1), nullable=False))

@@ -64,6 +64,8 @@ class MeasureKind(StrEnum):
     """Distinct values of `values` among them, NULLs aside."""
     SUM = "sum"
     """Of `values[0]`, in steps, clamped to [lo, hi], less `centre`; NULLs add nothing."""
+    SUM_DISTINCT = "sum of distinct"
+    """The same, each value once in a cell: no row moves a cell by more than its value."""
     QUANTILE = "quantile"
     """The `fraction` quantile of `values[0]`, in steps, clamped to [lo, hi], NULLs aside. The exact part is
     a histogram over `bins`; one unit moves it by the rows it has, which is what `sensitivity` counts."""

@@ -752,9 +752,10 @@ def _measure(measure: Measure, printer: _Printer, distinct_units: str) -> str:
             values = ", ".join(printer.expr(v, enum=len(measure.values) == 1) for v in measure.values)
             one = values if len(measure.values) == 1 else f"({values})"
             return f"system.main.count(DISTINCT {one}){where}"
-        case MeasureKind.SUM:
+        case MeasureKind.SUM | MeasureKind.SUM_DISTINCT:
+            each = "DISTINCT " if measure.kind is MeasureKind.SUM_DISTINCT else ""
             steps = _steps(measure, printer)
-            total = f"COALESCE(system.main.sum({steps}){where}, 0)"
+            total = f"COALESCE(system.main.sum({each}{steps}){where}, 0)"
             return f"CAST(system.main.greatest({-MOST}, system.main.least({MOST}, {total})) AS BIGINT)"
         case MeasureKind.QUANTILE:
             raise ValueError("a quantile has a histogram of its own")
