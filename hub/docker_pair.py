@@ -106,9 +106,10 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
     def vault_sees(self, path: Path) -> str:
         if path == self.settings.policies:
             return "/policies"
-        if path.is_relative_to(self.settings.home / "restricted"):
-            return str(Path("/") / path.relative_to(self.settings.home))
-        return str(_STATE)
+        if path == self.settings.home:
+            return str(_STATE)
+        # restricted/<dataset>, marks
+        return str(Path("/") / path.relative_to(self.settings.home))
 
     def vault_listen(self, sandbox: Sandbox) -> dict[str, Any]:
         return {"host": "0.0.0.0", "port": VAULT_PORT}
@@ -146,6 +147,7 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
             mounts=[
                 read_only(sandbox.configuration, str(_CONFIGURATION)),
                 read_only(self.settings.policies, "/policies"),
+                writable(self.settings.home / "marks", "/marks"),
                 *(
                     read_only(self.settings.home / "restricted" / name, target)
                     for name, target in configured["datasets"].items()
@@ -211,7 +213,10 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
 
     def _own(self, sandbox: Sandbox) -> None:
         """What a container is to read belongs to its user, who has no other rights anywhere."""
-        _give(sandbox.configuration, Role.VAULT)
+        marks = self.settings.home / "marks"
+        marks.mkdir(mode=0o700, exist_ok=True)
+        for path in (sandbox.configuration, marks):
+            _give(path, Role.VAULT)
         for name in self.granted(sandbox):
             _give(self.settings.home / "restricted" / name, Role.VAULT)
             sample = self.settings.home / "samples" / f"{name}.duckdb"
