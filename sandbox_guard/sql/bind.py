@@ -258,6 +258,8 @@ def _values(query: syntax.Values, binding: Binding) -> Relation:
 
 
 def _select(query: syntax.Select, binding: Binding, ctes: Ctes, outer: Scope | None) -> Relation:
+    if query.distinct_on:
+        query = _first_of_each(query)
     source = _from(query.source, binding, ctes, outer)
     aliases = {p.alias.lower(): p.expr for p in query.projections if p.alias}
     scope = Scope(binding, source, ctes, outer, aliases)
@@ -280,6 +282,27 @@ def _select(query: syntax.Select, binding: Binding, ctes: Ctes, outer: Scope | N
         binding.back_to(before)
         named = tuple(_as_name(i) if isinstance(i, Field) else i for i in items)
         return bind_query(by_level(query, named, sets), binding, ctes, outer)
+
+
+def _first_of_each(query: syntax.Select) -> syntax.Select:
+    """`DISTINCT ON (k) … ORDER BY k, x` as the window that it stands for; every rule of windows holds."""
+    if query.qualify is not None or query.tail.order_all:
+        raise Refused("sql.distinct_on", place=query.place)
+    order = tuple(replace(o, expr=_positioned(o.expr, query)) for o in query.tail.order)
+    keys = tuple(_positioned(k, query) for k in query.distinct_on)
+    window = syntax.Window(keys, tuple(o for o in order if o.expr not in keys))
+    first = syntax.Call("row_number", window=window, place=query.place)
+    one = syntax.Literal(1, query.place)
+    return replace(query, distinct_on=(), qualify=syntax.Call("=", (first, one), place=query.place))
+
+
+def _positioned(expr: syntax.Expr, query: syntax.Select) -> syntax.Expr:
+    """What `ORDER BY 2` means."""
+    if not (isinstance(expr, syntax.Literal) and type(expr.value) is int):
+        return expr
+    if not 1 <= expr.value <= len(query.projections):
+        raise Refused("name.position", place=expr.place, position=expr.value, most=len(query.projections))
+    return query.projections[expr.value - 1].expr
 
 
 Named = tuple[str, "syntax.Expr | Field"]
@@ -420,8 +443,6 @@ def _rows(query: syntax.Select, projections: tuple[Named, ...], scope: Scope) ->
         and not unit_is_key(source, tuple(i.expr for i in items))
     ):
         return _distinct_groups(query, items, scope)
-    if query.distinct_on:
-        raise Refused("sql.distinct_on", place=query.place)
     return _finished(query, items, scope, source)
 
 
@@ -510,8 +531,6 @@ def _groups(
         if isinstance(source.kind, Open) and touches_released(binding, having):
             source = replace(source, kind=Open(True))
     source = windows.applied(source, qualify)
-    if query.distinct_on:
-        raise Refused("sql.distinct_on", place=query.place)
     return _finished(query, items, after, source, order)
 
 

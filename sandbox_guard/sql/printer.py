@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Protocol
 
-from sandbox_guard.sql import scalars
+from sandbox_guard.sql import scalars, stored
 from sandbox_guard.sql.operations import OPERATIONS, double, kept, once, unit
 from sandbox_guard.sql.plan import MOST, Block, Measure, MeasureKind
 from sandbox_guard.sql.relation import (
@@ -701,19 +701,22 @@ def print_block(block: Block, sources: Sources | None = None) -> str:
 def _block(block: Block, sources: Sources | None) -> tuple[str, _Printer]:
     keys = tuple(k.expr for k in block.keys)
     used = _used([block.source, *keys, *block.measures]) | _expressions(keys) | {c.id for c in block.unit}
+    once_each = stored.one_row_per_unit(block)
+    if once_each is not None:
+        used |= _used([once_each]) | _expressions([once_each])
     printer = _Printer(sources or Literals(), used)
     select = printer.open(block.source)
-    units = ", ".join(_column(c) for c in block.unit)
-    distinct_units = f"system.main.count(DISTINCT {units if len(block.unit) == 1 else f'({units})'})"
     items = [f"{printer.expr(k)} AS k{i}" for i, k in enumerate(keys)]
     if block.discovery is not None:
-        items.append(f"{distinct_units} AS u")
+        items.append(f"{_units(block, once_each, None, printer)} AS u")
     items += [
-        f"{_measure(m, printer, distinct_units)} AS m{i}"
+        f"{_measure(m, block, once_each, printer)} AS m{i}"
         for i, m in enumerate(block.measures)
         if m.kind is not MeasureKind.QUANTILE
     ]
     parts = [f"SELECT {', '.join(items or ['system.main.count(*) AS n'])} FROM {select.source}"]
+    if once_each is not None and not keys and all(_counts_units(m) for m in block.measures):
+        select.where.append(printer.expr(once_each))  # which skips the row groups of other ranks
     if select.where:
         parts.append("WHERE " + " AND ".join(select.where))
     if keys:
@@ -728,7 +731,7 @@ def print_histogram(block: Block, measure: Measure, sources: Sources | None = No
     used = _used([block.source, *keys, measure]) | _expressions(keys)
     printer = _Printer(sources or Literals(), used)
     select = printer.open(block.source)
-    bins = once(_steps(measure, printer), f"CASE WHEN v IS NOT NULL THEN {measure.bins.sql('v')} END")
+    bins = once(_steps(measure, block, printer), f"CASE WHEN v IS NOT NULL THEN {measure.bins.sql('v')} END")
     where = [*select.where, *([printer.expr(measure.where)] if measure.where is not None else [])]
     items = [*(f"{printer.expr(k)} AS k{i}" for i, k in enumerate(keys)), f"{bins} AS bin"]
     inner = f"SELECT {', '.join(items)} FROM {select.source}" + (
@@ -741,46 +744,68 @@ def print_histogram(block: Block, measure: Measure, sources: Sources | None = No
     )
 
 
-def _measure(measure: Measure, printer: _Printer, distinct_units: str) -> str:
+def _counts_units(measure: Measure) -> bool:
+    return measure.kind is MeasureKind.UNITS and measure.where is None
+
+
+def _units(block: Block, once_each: Expr | None, where: Expr | None, printer: _Printer) -> str:
+    """How many units; `once_each` holds for one row of each, but only among all rows."""
+    if once_each is not None and where is None:
+        return f"system.main.count(*) FILTER (WHERE {printer.expr(once_each)})"
+    units = ", ".join(_column(c) for c in block.unit)
+    text = f"system.main.count(DISTINCT {units if len(block.unit) == 1 else f'({units})'})"
+    return text + (f" FILTER (WHERE {printer.expr(where)})" if where is not None else "")
+
+
+def _measure(measure: Measure, block: Block, once_each: Expr | None, printer: _Printer) -> str:
     where = f" FILTER (WHERE {printer.expr(measure.where)})" if measure.where is not None else ""
     match measure.kind:
         case MeasureKind.COUNT:
             return f"system.main.count(*){where}"
         case MeasureKind.UNITS:
-            return f"{distinct_units}{where}"
+            return _units(block, once_each, measure.where, printer)
         case MeasureKind.DISTINCT:
             values = ", ".join(printer.expr(v, enum=len(measure.values) == 1) for v in measure.values)
             one = values if len(measure.values) == 1 else f"({values})"
             return f"system.main.count(DISTINCT {one}){where}"
         case MeasureKind.SUM | MeasureKind.SUM_DISTINCT:
             each = "DISTINCT " if measure.kind is MeasureKind.SUM_DISTINCT else ""
-            steps = _steps(measure, printer)
+            steps = _steps(measure, block, printer)
             total = f"COALESCE(system.main.sum({each}{steps}){where}, 0)"
             return f"CAST(system.main.greatest({-MOST}, system.main.least({MOST}, {total})) AS BIGINT)"
         case MeasureKind.QUANTILE:
             raise ValueError("a quantile has a histogram of its own")
 
 
-def _steps(measure: Measure, printer: _Printer) -> str:
+def _steps(measure: Measure, block: Block, printer: _Printer) -> str:
     """The value in steps, clamped after rounding, less the centre; NULL stays NULL, so that it adds
     nothing. A double is clamped before it is cast and again after."""
     lo, hi, centre = int(measure.lo), int(measure.hi), int(measure.centre)
     less = f" - ({centre})::BIGINT" if centre else ""
-    clamp = f"(CASE WHEN v < {lo} THEN ({lo})::BIGINT WHEN v > {hi} THEN ({hi})::BIGINT ELSE v END{less})"
     value = measure.values[0]
     fixed = scalars.as_fixed(value, measure.step)
     if fixed is not None:
-        return once(printer.expr(fixed), clamp)
-    text = printer.expr(scalars.as_double(value))
+        text = printer.expr(fixed)
+        if stored.within(measure, fixed, block.source):
+            return f"({text}{less})"
+        return _clamped(text, f"({lo})::BIGINT", f"({hi})::BIGINT", less, fixed.domain.nullable)
+    counted = printer.expr(scalars.as_double(value))
     step = measure.step
-    counted = f"(v * {double(float(step.denominator))})" if step.denominator != 1 else "v"
+    if step.denominator != 1:
+        counted = f"({counted} * {double(float(step.denominator))})"
     if step.numerator != 1:
         counted = f"({counted} / {double(float(step.numerator))})"
-    ends = double(float(lo)), double(float(hi))
-    inner = f"CASE WHEN v IS NULL THEN NULL WHEN {counted} < {ends[0]} THEN {ends[0]}"
-    inner += f" WHEN {counted} > {ends[1]} THEN {ends[1]} ELSE {counted} END"
-    rounded = f"CAST(system.main.round({once(text, inner)}) AS BIGINT)"
-    return once(rounded, clamp)
+    nullable = value.domain.nullable
+    rounded = _clamped(counted, double(float(lo)), double(float(hi)), "", nullable)
+    whole = f"CAST(system.main.round({rounded}) AS BIGINT)"
+    return _clamped(whole, f"({lo})::BIGINT", f"({hi})::BIGINT", less, nullable)
+
+
+def _clamped(text: str, lo: str, hi: str, less: str, nullable: bool) -> str:
+    """Within [lo, hi], NULL staying NULL. `greatest` and `least` pass NULL over, but write their operand once."""
+    if not nullable:
+        return f"(system.main.greatest({lo}, system.main.least({hi}, {text})){less})"
+    return once(text, f"(CASE WHEN v < {lo} THEN {lo} WHEN v > {hi} THEN {hi} ELSE v END{less})")
 
 
 # ------------------------------------------------------------------------------- second opinion
