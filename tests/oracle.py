@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -193,3 +193,21 @@ def neighbours(
 
     chosen = sorted(ids) if units is None else units
     return Neighbours(policies, opened(tables), {u: opened(less(u)) for u in chosen}, LocalFinisher())
+
+
+class Spy:
+    """An engine that counts what it is asked."""
+
+    def __init__(self, engine: InProcess) -> None:
+        self.engine = engine
+        self.asked: list[str] = []
+        self.before: Callable[[str], None] = lambda _: None
+        """Called before each statement runs."""
+
+    def versions(self) -> dict[str, str]:
+        return self.engine.versions()
+
+    def rows(self, sql: str, timeout: float) -> pa.Table:
+        self.before(sql)
+        self.asked.append(sql)
+        return self.engine.rows(sql, timeout)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests import firms, oracle
-from tests.oracle import Neighbours
+from tests import attacks, firms, oracle
+from tests.oracle import Neighbours, Spy
+from tests.seam import Bench, opened
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +18,21 @@ def small() -> Iterator[Neighbours]:
     found = oracle.neighbours(firms.policies(), firms.extreme())
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Iterator[Neighbours]:
+    """The corpus's own 1,500 firms, and what is left of them without the planted ones."""
+    found = oracle.neighbours(attacks.POLICIES, attacks.data(), units=attacks.PLANTED)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def bench(corpus: Neighbours) -> Iterator[Bench]:
+    """A guard with a fresh ledger over the corpus's data."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        opened(corpus.policies, Spy(corpus.engine), Path(folder)) as ready,
+    ):
+        yield ready
