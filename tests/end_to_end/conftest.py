@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,9 +46,9 @@ class Product:
     """What the launcher printed until all was up."""
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """`sandbox-guard <words>` on this product's state."""
+        """`sandbox-guard <words>` on this product's state and policies."""
         return subprocess.run(
-            [sys.executable, "-m", "sandbox_guard.cli", *words],
+            [Path(sys.executable).with_name("sandbox-guard"), *words],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -119,8 +119,10 @@ def stop(product: Product) -> float:
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    home = tmp_path_factory.mktemp("var")
-    running = launch(environment_of(home))
+    """One for the whole run. Its policies are a copy, to which a steward may add."""
+    home, policies = tmp_path_factory.mktemp("var"), tmp_path_factory.mktemp("policies")
+    shutil.copytree(ROOT / "policies", policies, dirs_exist_ok=True)
+    running = launch({**environment_of(home), "SANDBOX_GUARD_POLICIES": str(policies)})
     yield running
     stop(running)
     shutil.rmtree(home / "restricted", ignore_errors=True)
@@ -143,20 +145,22 @@ def browser() -> Iterator[Browser]:
 SignIn = Callable[[str], Page]
 
 
+@contextmanager
+def session(product: Product, browser: Browser, name: str) -> Iterator[Page]:
+    """A page of a fresh browser session, at this person's projects."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="zh-CN")
+    page = context.new_page()
+    page.goto(product.address)
+    page.fill("#username_input", name)
+    page.fill("#password_input", product.passwords[name])
+    page.click("#login_submit")
+    page.wait_for_url("**/hub/home")
+    yield page
+    context.close()
+
+
 @pytest.fixture
 def sign_in(product: Product, browser: Browser) -> Iterator[SignIn]:
-    """`sign_in(name)`: a page of a fresh browser session, at this person's projects."""
+    """`sign_in(name)`: see `session`; several may be open until the test ends."""
     with ExitStack() as stack:
-
-        def signed_in(name: str) -> Page:
-            context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="zh-CN")
-            stack.callback(context.close)
-            page = context.new_page()
-            page.goto(product.address)
-            page.fill("#username_input", name)
-            page.fill("#password_input", product.passwords[name])
-            page.click("#login_submit")
-            page.wait_for_url("**/hub/home")
-            return page
-
-        yield signed_in
+        yield lambda name: stack.enter_context(session(product, browser, name))
