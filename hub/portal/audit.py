@@ -65,7 +65,7 @@ def audit(request: Request, site: TheSite, visitor: TheVisitor) -> Response:
         "people": visitor.policies.people,
         "projects": visitor.policies.projects,
         "datasets": visitor.policies.datasets,
-        "invented": any(d.invented for d in visitor.policies.datasets.values()),
+        "invented": all(d.invented for d in visitor.policies.datasets.values()),
     }
     return page(request, visitor, "audit.html", context, status=422 if errors else 200)
 
@@ -141,7 +141,7 @@ def entry(request: Request, site: TheSite, visitor: TheVisitor, position: int) -
         "line": line(found),
         "together": [Detail(line(each), _facts(each)) for each in together or (found,)],
         "canonical": found.leaf,
-        "invented": any(d.invented for d in visitor.policies.datasets.values()),
+        "invented": all(d.invented for d in visitor.policies.datasets.values()),
     }
     return page(request, visitor, "entry.html", context)
 

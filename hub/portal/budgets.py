@@ -93,7 +93,8 @@ def _title(visitor: Visitor, account: Account) -> Text:
 
 def _invented(visitor: Visitor, shown: Iterable[Gauge]) -> bool:
     datasets = visitor.policies.datasets
-    return any(datasets[g.account.dataset].invented for g in shown if g.account.dataset in datasets)
+    marks = [datasets[g.account.dataset].invented for g in shown if g.account.dataset in datasets]
+    return bool(marks) and all(marks)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def steward(request: Request, site: TheSite, visitor: TheVisitor) -> Response:
         "low": [g for g in shown if g.percent_left < 20],
         "ledger_url": site.ledger.url,
         "people": visitor.policies.people,
-        "invented": any(d.invented for d in visitor.policies.datasets.values()),
+        "invented": all(d.invented for d in visitor.policies.datasets.values()),
     }
     return page(request, visitor, "steward.html", context)
 
