@@ -17,6 +17,7 @@ from sandbox_guard.sql.kinds import Field, Kind, Open, Private, Relation, Unit
 from sandbox_guard.sql.levels import NotAdditive, by_level
 from sandbox_guard.sql.projection import Item, project, relabelled, touches_released
 from sandbox_guard.sql.relation import (
+    Apply,
     Column,
     Constant,
     DistinctOf,
@@ -35,7 +36,7 @@ from sandbox_guard.sql.relation import (
     WindowOf,
 )
 from sandbox_guard.sql.scope import Binding, Scope, instance
-from sandbox_guard.sql.walk import aggregate_calls, free_columns, own_nodes
+from sandbox_guard.sql.walk import aggregate_calls, columns_of, free_columns, own_nodes
 
 Ctes = dict[str, Relation]
 
@@ -631,10 +632,29 @@ class _Windows:
                             (only,) = facts.sources
                             unique = only.unique + (frozenset({column.id}),)
                             facts = replace(facts, sources=(replace(only, unique=unique),))
-                source = replace(source, contribution=facts)
+                source = replace(source, contribution=self._kept(facts, keep))
             elif touches_released(self.scope.binding, tuple(self.found)):
                 source = replace(source, kind=Open(True))
         return replace(source, node=Filter(source.node, keep)) if keep is not None else source
+
+    def _kept(self, facts: Contribution, keep: Expr | None) -> Contribution:
+        """What QUALIFY says of a window's values: `row_number() … = 1` leaves one row of each part."""
+        for condition in _bound_conjuncts(keep):
+            for column in self.found.values():
+                if columns_of(condition) == {column.id}:
+                    domain = ties.narrowed_domain(column.domain, column.id, condition)
+                    listed = bounds.listed(domain)
+                    if listed is not None:
+                        facts = facts.sized(column.id, len(listed) + domain.nullable)
+        return facts
+
+
+def _bound_conjuncts(expr: Expr | None) -> tuple[Expr, ...]:
+    if expr is None:
+        return ()
+    if isinstance(expr, Apply) and expr.function == "and":
+        return tuple(c for a in expr.args for c in _bound_conjuncts(a))
+    return (expr,)
 
 
 # ------------------------------------------------------------------------------ order and limit

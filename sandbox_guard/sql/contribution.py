@@ -45,7 +45,8 @@ class Contribution:
         sizes: dict[int, int] = {}
         for column, size in self.sizes:
             sizes[column] = min(size, sizes.get(column, size))
-        start = self._closure(frozenset(fixed) | {UNIT})
+        single = frozenset(c for c, size in sizes.items() if size == 1)
+        start = self._closure(frozenset(fixed) | single | {UNIT})
         orders = permutations(self.sources) if len(self.sources) <= PERMUTED else [self.sources]
         found = [self._rows_in_order(order, start, sizes) for order in orders]
         bounded = [n for n in found if n is not None]
