@@ -6,7 +6,7 @@ SANDBOX_GUARD_HOME ?= $(CURDIR)/var
 export SANDBOX_GUARD_HOME SANDBOX_GUARD_BACKEND PORT FIRMS SANDBOX_GUARD_HUB_PORT SANDBOX_GUARD_PROXY_API_PORT SANDBOX_GUARD_LEDGER_PORT SANDBOX_GUARD_PORTAL_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop reset-password test test-long check lock bench images clean
+.PHONY: help install run stop reset-password test test-long check docs lock bench images clean
 
 help: ## 列出命令 / list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -38,6 +38,10 @@ check: install ## 代码检查 / lint, types, import layers, locks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/check_locks.py
+	$(BIN)/python docs/make_refusals.py --check
+
+docs: install ## 生成文档 / write the generated documentation anew
+	$(BIN)/python docs/make_refusals.py
 
 lock: install ## 更新锁文件 / make the lock files anew from pyproject.toml and package.json
 	$(BIN)/uv pip compile --universal --generate-hashes --extra dev --no-emit-index-url --no-header -q pyproject.toml -o requirements.lock
