@@ -250,6 +250,11 @@ def _values(query: syntax.Values, binding: Binding) -> Relation:
     columns = tuple(
         Column(binding.number(), _union(tuple(row[i] for row in constants))) for i in range(len(rows[0]))
     )
+    # A bare NULL takes the type of its column.
+    constants = tuple(
+        tuple(replace(e, domain=c.domain) if e.value is None else e for e, c in zip(row, columns, strict=True))
+        for row in constants
+    )
     facts = Contribution((Source(len(rows), frozenset(c.id for c in columns)),))
     fields = tuple(Field(f"col{i}", c) for i, c in enumerate(columns))
     return Relation(Rows(columns, constants), fields, Open(False), facts, len(rows))
