@@ -40,6 +40,7 @@ from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Analysis, Policie
 from sandbox_guard.privacy.price import Ask, Margin, PriceRequest, Quote, Rho, quote, read_ask
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Finish, Rows, finish, measure
+from sandbox_guard.sql import suggest
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.parse import parse
 from sandbox_guard.sql.plan import MeasureKind, Plan
@@ -246,8 +247,31 @@ class Guard:
 
     def _plan(self, asked: Asked) -> Plan:
         sql = asked.analysis.sql if asked.analysis is not None else asked.sql
+        try:
+            return self._bound(sql, asked)
+        except Refused as refused:
+            if isinstance(sql, str) and asked.analysis is None:
+                refused.instead = refused.instead or self._instead(sql, refused, asked)
+            raise
+
+    def _bound(self, sql: str | bytes, asked: Asked) -> Plan:
         query = parse(sql, asked.parameters)
         return plan(query, self.catalogue, today=dt.date.today(), rows_per_unit=asked.rows_per_unit)
+
+    def _instead(self, sql: str, refused: Refused, asked: Asked) -> str | None:
+        """The query with its ranges written out, if that is all it lacks."""
+        written: str | None = sql
+        for _ in range(8):
+            if refused.code != "bound.unbounded" or refused.place is None or written is None:
+                return None
+            written = suggest.clamped(written, refused.place)
+            try:
+                if written is not None:
+                    self._bound(written, asked)
+                    return written
+            except Refused as next_:
+                refused = next_
+        return None
 
     def _ask(self, asked: Asked, planned: Plan) -> Ask:
         if asked.margin is not None:

@@ -13,6 +13,7 @@ CANONICAL: dict[str, str] = {
     "variance": "var_samp",
     "quantile": "quantile_disc",
     "percentile_cont": "quantile_cont",
+    "approx_quantile": "quantile_cont",
     "percentile_disc": "quantile_disc",
     "argmax": "arg_max",
     "max_by": "arg_max",

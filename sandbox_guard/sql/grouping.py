@@ -342,8 +342,8 @@ class BlockGroups:
         self, value: Expr, conditions: tuple[Expr, ...], place: Place | None, centred: bool
     ) -> Measure:
         domain = value.domain
-        if domain.lo is None or domain.hi is None:
-            raise Refused("bound.unbounded", place=place)
+        if domain.lo is None or domain.hi is None or max(-domain.lo, domain.hi) >= MOST:
+            raise Refused("bound.unbounded", place=place)  # what 64 bits hold is no bound that anyone meant
         facts = self._facts(conditions)
         total = self.rows.relation.total
         if total is None:
@@ -391,7 +391,8 @@ class BlockGroups:
         epoch = functions.constant(bounds.EPOCH)
         dated = value.domain.type is Type.DATE
         number = functions.apply("-", (value, epoch), call.place) if dated else as_number(value, call.place)
-        if number.domain.lo is None or number.domain.hi is None:
+        lo, hi = number.domain.lo, number.domain.hi
+        if lo is None or hi is None or max(-lo, hi) >= MOST:
             raise Refused("bound.unbounded", place=call.place)
         step = _step(number, 1)
         measure = Measure(
@@ -400,8 +401,8 @@ class BlockGroups:
             ties.conjunction(conditions + _known(number)),
             self._rows(self._facts(conditions), 1),
             step,
-            _steps_down(number.domain.lo, step),
-            _steps_up(number.domain.hi, step),
+            _steps_down(lo, step),
+            _steps_up(hi, step),
             fraction=self._not_an_extreme(fraction, call),
         )
         whole = number.domain.type is Type.INTEGER and call.function not in ("median", "quantile_cont")

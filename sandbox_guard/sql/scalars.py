@@ -1659,11 +1659,21 @@ def apply(function: str, args: Sequence[Expr], place: Place | None = None) -> Ex
         raise refused.at(place) from None
 
 
+UNAVAILABLE_AGGREGATES = frozenset(
+    ["array_agg", "histogram", "entropy", "kurtosis", "skewness", "geomean", "mad", "approx_top_k", "bitstring_agg", "map_agg"]
+)
+"""Aggregates of DuckDB that are none here: refused as what they are, with what to count instead."""
+
+
 def _unknown(function: str) -> Refused:
     if function in NONDETERMINISTIC:
         return Refused("sql.nondeterministic", function=function)
     if function in UNBOUNDED:
         return Refused("sql.function_closed", function=function)
+    if function == "approx_count_distinct":
+        return Refused("sql.function_near", function=function, near="count(DISTINCT x)")
+    if function in UNAVAILABLE_AGGREGATES:
+        return Refused("kind.aggregate", function=function)
     near = difflib.get_close_matches(function, [f for f in FUNCTIONS if f.isidentifier()], 1)
     if near:
         return Refused("sql.function_near", function=function, near=near[0])
