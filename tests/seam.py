@@ -84,7 +84,7 @@ class Bench:
     asker: Asker
 
     def ask(
-        self, sql: str, *, epsilon: float | None = None, params: Mapping[str, Any] = {}, **more: Any
+        self, sql: str | bytes, *, epsilon: float | None = None, params: Mapping[str, Any] = {}, **more: Any
     ) -> Seen:
         """One question. `more` are other fields of `Asked`."""
         before = self.ledger.size
@@ -107,7 +107,7 @@ class Bench:
 def ask(
     policies: str | Path,
     data: Data,
-    sql: str,
+    sql: str | bytes,
     *,
     epsilon: float | None = None,
     params: Mapping[str, Any] = {},

@@ -88,4 +88,4 @@ def test_a_case_without_else_keeps_the_bounds() -> None:
     """NULL adds no value, so `sum(CASE WHEN late THEN amount END)` is bounded by amount."""
     amount = Domain(Type.REAL, F(0), F(500), F(1, 100), nullable=False)
     joined = bounds.union((amount, Domain(Type.REAL, values=(), nullable=True)), Type.REAL)
-    assert (joined.lo, joined.hi, joined.step, joined.nullable) == (0, 500, F(1, 100), True)
+    assert (joined.lo, joined.hi, joined.step, joined.nullable) == (F(0), F(500), F(1, 100), True)
