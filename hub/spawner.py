@@ -22,7 +22,7 @@ import os
 import shutil
 import tempfile
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,10 +34,12 @@ from hub import access
 from hub.access import Kind
 from hub.deployment import deployment
 from hub.language import Translate, translator
+from hub.notebooks import notebooks_for
 from hub.settings import ROOT, Settings
 from sandbox_guard.policy.model import Policies
 
 NOTEBOOK_IMAGE = ROOT / "images" / "notebook"
+NOTEBOOKS = NOTEBOOK_IMAGE / "notebooks"
 
 WELCOME = {"zh": "welcome.ipynb", "en": "welcome.en.ipynb"}
 """The notebook that opens first, by language."""
@@ -191,15 +193,24 @@ class Sandboxed:
             "USER": sandbox.member,
             "SHELL": "/bin/bash",
             "LANG": "C.UTF-8",
+            "TZ": posix_zone(dt.datetime.now().astimezone()),
             "JUPYTERHUB_DEFAULT_URL": f"/lab/tree/{WELCOME[language]}",
             "JUPYTER_CONFIG_PATH": os.pathsep.join([str(etc / "jupyter"), str(etc / language)]),
             "SANDBOX_GUARD_PROJECT": sandbox.project,
             "SANDBOX_GUARD_BACKEND": self.backend,
             "SANDBOX_GUARD_LANGUAGE": language,
+            "SANDBOX_GUARD_NOTEBOOKS": " ".join(
+                str(path.relative_to(NOTEBOOKS)) for path in self.notebooks(sandbox).values()
+            ),
         }
 
+    def notebooks(self, sandbox: Sandbox) -> dict[str, Path]:
+        """What is put into the member's folder, by name: what this project can run."""
+        return notebooks_for(NOTEBOOKS, deployment().policies(), sandbox.project, sandbox.member)
+
     def prepare_home(self, sandbox: Sandbox) -> None:
-        prepare_home(sandbox.home, self.settings.home / "shared" / sandbox.project)
+        shared = self.settings.home / "shared" / sandbox.project
+        prepare_home(sandbox.home, shared, self.notebooks(sandbox))
 
     def granted(self, sandbox: Sandbox) -> dict[str, Path]:
         """The folders of the datasets that this sandbox's vault may read, by dataset."""
@@ -299,13 +310,13 @@ def prepare_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700)
 
 
-def prepare_home(home: Path, shared: Path) -> None:
+def prepare_home(home: Path, shared: Path, notebooks: Mapping[str, Path]) -> None:
     """The member's folder of one project: what they have is kept, what is missing is put there."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     shared.mkdir(parents=True, exist_ok=True)
-    for notebook in (NOTEBOOK_IMAGE / "notebooks").glob("*.ipynb"):
-        if not (home / notebook.name).exists():
-            shutil.copyfile(notebook, home / notebook.name)
+    for name, notebook in notebooks.items():
+        if not (home / name).exists():
+            shutil.copyfile(notebook, home / name)
     link = home / "shared"
     if not link.is_symlink() and not link.exists():
         link.symlink_to(shared, target_is_directory=True)
@@ -322,6 +333,14 @@ def dataset_folders(home: Path, policies: Policies, project: str) -> dict[str, P
     no other. One that was never loaded has no folder: the vault then says so when it is asked about."""
     folders = {name: home / "restricted" / name for name in policies.projects[project].datasets}
     return {name: folder for name, folder in folders.items() if folder.is_dir()}
+
+
+def posix_zone(now: dt.datetime) -> str:
+    """The zone of `now` as a value of TZ that needs no database of zones, which a container may lack. The
+    notebook shows times by the same clock as the portal."""
+    offset = now.strftime("%z")
+    west = {"+": "-", "-": "+"}[offset[0]]  # POSIX counts hours west of Greenwich
+    return f"<UTC{offset[:3]}>{west}{offset[1:3]}:{offset[3:5]}"
 
 
 def write_privately(path: Path, text: str) -> None:
