@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ class View:
     rows: Sequence[Sequence[str]] = ()
     right: frozenset[int] = frozenset()
     """Columns of numbers, set flush right."""
+    unbroken: frozenset[int] = frozenset()
+    """Columns whose cells stay on one line."""
     below: Sequence[str] = ()
     details: Sequence[tuple[str, str]] = ()
     summary: str = field(default="")
@@ -54,15 +57,15 @@ class View:
         def align(i: int) -> str:
             return "text-align:right" if i in self.right else "text-align:left"
 
+        def wrap(i: int) -> str:
+            return "white-space:nowrap" if i in self.unbroken else "white-space:pre-wrap"
+
         heads = "".join(
             f'<th scope="col" style="{align(i)}">{escape(head)}</th>' for i, head in enumerate(self.heads)
         )
         rows = "\n".join(
             "<tr>"
-            + "".join(
-                f'<td style="{align(i)};white-space:pre-wrap">{escape(cell)}</td>'
-                for i, cell in enumerate(row)
-            )
+            + "".join(f'<td style="{align(i)};{wrap(i)}">{escape(cell)}</td>' for i, cell in enumerate(row))
             + "</tr>"
             for row in self.rows
         )
@@ -103,6 +106,16 @@ def percent(value: float) -> str:
     if 0 < value < 0.01:
         return "< 0.01 %"
     return f"{value:.3g} %" if value < 99.95 else f"{value:.0f} %"
+
+
+def minute(moment: str) -> str:
+    """An ISO time as the clock on the wall here shows it, to the minute."""
+    return f"{dt.datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+
+
+def second(moment: str) -> str:
+    """The same to the second, with the zone, for a receipt."""
+    return f"{dt.datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S (UTC%z)}"
 
 
 def number(value: object, decimals: int | None = None) -> str:

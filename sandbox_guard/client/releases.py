@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from sandbox_guard.client.answer import Answer
-from sandbox_guard.client.display import View, Viewed
+from sandbox_guard.client.display import View, Viewed, minute
 from sandbox_guard.client.result import Result
 from sandbox_guard.client.words import pick, say
 
@@ -48,10 +48,11 @@ class History(Viewed, Sequence[Result]):
         return View(
             heads=[say("number"), say("released_at"), say("asked_by"), say("sql")],
             rows=[
-                [str(i), str(release["released_at"]), str(release["asked_by"]), _short(release["sql"])]
+                [str(i), minute(release["released_at"]), str(release["asked_by"]), _short(release["sql"])]
                 for i, release in enumerate(self.releases)
             ]
             or [["", "", "", say("empty")]],
+            unbroken=frozenset({1, 2}),
             below=[say("history_hint")] if self.releases else [],
         )
 

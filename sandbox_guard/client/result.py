@@ -13,7 +13,7 @@ import pandas as pd
 
 from sandbox_guard.client import noise
 from sandbox_guard.client.answer import Answer, Column
-from sandbox_guard.client.display import MARKS, View, figure, number, percent
+from sandbox_guard.client.display import MARKS, View, figure, number, percent, second
 from sandbox_guard.client.errors import InterfaceError
 from sandbox_guard.client.words import pick, say, sentences
 
@@ -261,7 +261,7 @@ def _receipt(answer: Answer) -> list[tuple[str, str]]:
     receipt = answer.receipt
     rows = [
         (say("receipt"), receipt.get("release_id")),
-        (say("released_at"), receipt.get("released_at")),
+        (say("released_at"), second(receipt["released_at"]) if receipt.get("released_at") else None),
         (say("position"), receipt.get("position")),
         (say("digest"), receipt.get("digest")),
         (say("versions"), _versions(receipt.get("versions"))),

@@ -68,6 +68,9 @@ def test_budget_catalogue_history_and_analyses(guard: Session) -> None:
     assert len(guard.history("is_srdi ENT")) == 1
     assert isinstance(history[0], Result)
     assert "免费" in history[0]._repr_html_()
+    at = dt.datetime.fromisoformat(history.releases[0]["released_at"]).astimezone()
+    cell = f'white-space:nowrap">{at:%Y-%m-%d %H:%M}</td>'
+    assert cell in history._repr_html_(), "the time of the clock on the wall, on one line"
     assert guard.analyses().names == ("tax-segments",)
 
 
