@@ -43,7 +43,11 @@ def catalogue(request: Request, visitor: TheVisitor, q: str = "") -> Response:
         for dataset in visitor.policies.datasets.values()
         if all(word in _searchable(dataset) for word in q.lower().split())
     ]
-    context = {"found": found, "q": q, "invented": bool(found) and all(each.dataset.invented for each in found)}
+    context = {
+        "found": found,
+        "q": q,
+        "invented": bool(found) and all(each.dataset.invented for each in found),
+    }
     return page(request, visitor, "catalogue.html", context)
 
 
