@@ -100,7 +100,9 @@ class Neighbours:
     without: Mapping[object, InProcess]
     finisher: LocalFinisher
 
-    def planned(self, sql: str | bytes, params: Mapping[str, Any] = {}, rows_per_unit: int | None = None) -> Plan:
+    def planned(
+        self, sql: str | bytes, params: Mapping[str, Any] = {}, rows_per_unit: int | None = None
+    ) -> Plan:
         """Raises `Refused`."""
         project = next(iter(self.policies.projects.values()))
         catalogue = Catalogue.of(self.policies, project)

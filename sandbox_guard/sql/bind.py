@@ -252,7 +252,9 @@ def _values(query: syntax.Values, binding: Binding) -> Relation:
     )
     # A bare NULL takes the type of its column.
     constants = tuple(
-        tuple(replace(e, domain=c.domain) if e.value is None else e for e, c in zip(row, columns, strict=True))
+        tuple(
+            replace(e, domain=c.domain) if e.value is None else e for e, c in zip(row, columns, strict=True)
+        )
         for row in constants
     )
     facts = Contribution((Source(len(rows), frozenset(c.id for c in columns)),))

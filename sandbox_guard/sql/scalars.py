@@ -1660,7 +1660,18 @@ def apply(function: str, args: Sequence[Expr], place: Place | None = None) -> Ex
 
 
 UNAVAILABLE_AGGREGATES = frozenset(
-    ["array_agg", "histogram", "entropy", "kurtosis", "skewness", "geomean", "mad", "approx_top_k", "bitstring_agg", "map_agg"]
+    [
+        "array_agg",
+        "histogram",
+        "entropy",
+        "kurtosis",
+        "skewness",
+        "geomean",
+        "mad",
+        "approx_top_k",
+        "bitstring_agg",
+        "map_agg",
+    ]
 )
 """Aggregates of DuckDB that are none here: refused as what they are, with what to count instead."""
 

@@ -32,4 +32,6 @@ def test_a_fault_says_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, nam
     told = json.dumps([seen.message, seen.entries[-1]], ensure_ascii=False)
     for word in ("Error", "duckdb", "00042", "small.main", "overflow", "SELEC", "m0"):
         assert word not in told
-    assert seen.message == bench.ask(f"SELECT count(*) FROM firms WHERE employees = {year}", epsilon=3.0).message
+    assert (
+        seen.message == bench.ask(f"SELECT count(*) FROM firms WHERE employees = {year}", epsilon=3.0).message
+    )
