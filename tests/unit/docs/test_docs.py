@@ -10,8 +10,11 @@ from urllib.parse import unquote
 
 import pytest
 import typer
+from fastapi.routing import APIRoute
 
 from docs.make_refusals import AREAS, pages
+from hub.portal import analyses, audit, budgets, catalogue, home, steward
+from sandbox_guard import client
 from sandbox_guard.cli import app
 from sandbox_guard.errors import refusals
 
@@ -65,6 +68,22 @@ def variables() -> set[str]:
 
 def test_every_variable_is_documented_and_no_other() -> None:
     assert set(re.findall(r"^\| `(SANDBOX_GUARD_[A-Z_]+)`", REFERENCE, re.MULTILINE)) == variables()
+
+
+def test_every_page_of_the_portal_is_documented_and_no_other() -> None:
+    there = {
+        route.path
+        for part in (analyses, audit, budgets, catalogue, home, steward)
+        for route in part.router.routes
+        if isinstance(route, APIRoute)
+    }
+    assert set(re.findall(r"^\| `(/[^`]*)`", REFERENCE, re.MULTILINE)) == there
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_client_has_what_a_page_calls(page: Path) -> None:
+    called = set(re.findall(r"\bguard\.([a-z_]+)\(", page.read_text("utf-8")))
+    assert called <= set(client.__all__)
 
 
 # ---------------------------------------------------------------------------------------- refusals
