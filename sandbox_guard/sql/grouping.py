@@ -388,6 +388,8 @@ class BlockGroups:
         """The rank nearest to `fraction`, chosen among public bins. Of dates, in days."""
         if call.distinct:
             raise Refused("kind.aggregate", place=call.place, function=f"{call.function}(DISTINCT …)")
+        if value.domain.type is Type.STRING:
+            raise Refused("kind.aggregate", place=call.place, function=f"{call.function}(text)")
         epoch = functions.constant(bounds.EPOCH)
         dated = value.domain.type is Type.DATE
         number = functions.apply("-", (value, epoch), call.place) if dated else as_number(value, call.place)
