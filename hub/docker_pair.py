@@ -125,8 +125,7 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
 
     @property
     def pair(self) -> str:
-        identity = f"{self.settings.home}\0{self.user.name}\0{self.name}"
-        return "sg-" + hashlib.sha256(identity.encode()).hexdigest()[:16]
+        return pair_name(self.settings.home, self.user.name, self.name)
 
     def _containers(self, sandbox: Sandbox, addresses: PairAddresses) -> list[Container]:
         return [
@@ -374,6 +373,10 @@ def engine() -> docker.APIClient | None:
 
 def installation(home: Path) -> str:
     return hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+
+
+def pair_name(home: Path, member: str, server: str) -> str:
+    return "sg-" + hashlib.sha256(f"{home}\0{member}\0{server}".encode()).hexdigest()[:16]
 
 
 def uplink_name(home: Path) -> str:

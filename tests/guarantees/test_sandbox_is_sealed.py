@@ -1,0 +1,124 @@
+"""No process that runs user code reads a restricted row, and a notebook reaches its vault, the hub's API and nothing else.
+
+Tried from inside the notebook of a running sandbox, beside a neighbour's, on a real engine. Each attempt is then
+made again where the one protection against it is missing, and must work there: what fails everywhere shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hub.containers import Role
+from tests.sealed.attempts import ATTEMPTS
+from tests.sealed.sandboxes import (
+    CONTROLS,
+    Hub,
+    Seen,
+    Setting,
+    control,
+    control_networks,
+    docker_engine,
+    facts_of,
+    host_services,
+    left_behind,
+    product_on_docker,
+    sandbox,
+    tried,
+)
+
+PROJECT = "credit-inclusion"
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    docker_engine()
+    with product_on_docker(tmp_path_factory.mktemp("var")) as product:
+        hub = Hub(product)
+        for member in ("lin", "chen"):
+            hub.sign_in(member)
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def setting(hub: Hub) -> Iterator[Setting]:
+    client = docker_engine()
+    home = hub.product.home
+    for member in ("lin", "chen"):
+        hub.start(member, PROJECT)
+    own, neighbour = (sandbox(client, home, member, PROJECT) for member in ("lin", "chen"))
+    with ExitStack() as stack:
+        facts = {
+            **facts_of(home, hub.product, own, neighbour),
+            **stack.enter_context(host_services()),
+            **stack.enter_context(control_networks(client)),
+        }
+        yield Setting(client, home, facts, own, neighbour)
+        for member in ("lin", "chen"):
+            hub.stop(member, PROJECT)
+
+
+@pytest.fixture(scope="module")
+def seen(setting: Setting) -> Seen:
+    """Every attempt, made in the notebook itself."""
+    return tried(setting.own.container(Role.NOTEBOOK), ATTEMPTS, setting.facts)
+
+
+def test_there_are_attempts_of_every_kind() -> None:
+    kinds = Counter(attempt.kind for attempt in ATTEMPTS.values())
+    assert len(ATTEMPTS) >= 60
+    assert len(kinds) == 12
+    assert min(kinds.values()) >= 5, kinds
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_it_is_sealed(name: str, seen: Seen) -> None:
+    outcome, evidence = seen[name]
+    assert outcome == "sealed", evidence
+
+
+@pytest.mark.parametrize("protection", CONTROLS)
+def test_only_the_protection_seals_it(protection: str, setting: Setting) -> None:
+    names = [attempt.name for attempt in ATTEMPTS.values() if attempt.control == protection]
+    assert names
+    facts = setting.facts
+    if protection == "host on the bridge":
+        facts = {**facts, "gateway": facts["control_gateway"]}
+    with control(setting, protection) as container:
+        seen = tried(container, names, facts)
+    assert {name: evidence for name, (outcome, evidence) in seen.items() if outcome != "worked"} == {}
+
+
+def test_the_way_to_the_vault_is_open(setting: Setting) -> None:
+    """So that the seal is not that of a sandbox in which nothing works."""
+    facts = {**setting.facts, "their_vault": "vault", "their_gate": "gate"}
+    names = ["connect_to_the_neighbours_vault", "connect_to_the_neighbours_gate"]
+    seen = tried(setting.own.container(Role.NOTEBOOK), names, facts)
+    assert {outcome for outcome, _ in seen.values()} == {"worked"}, seen
+
+
+def test_only_a_stronger_token_opens_the_hub(setting: Setting, hub: Hub) -> None:
+    """Last: with it, a member's server is stopped."""
+    names = [attempt.name for attempt in ATTEMPTS.values() if attempt.control == "stronger token"]
+    stronger = replace(setting, facts={**setting.facts, "token": hub.token})
+    seen = tried(setting.own.container(Role.NOTEBOOK), names, stronger.facts)
+    assert {name: evidence for name, (outcome, evidence) in seen.items() if outcome != "worked"} == {}
+
+
+def test_start_and_stop_leave_nothing_behind(hub: Hub, tmp_path: Path) -> None:
+    client = docker_engine()
+    for member in ("lin", "chen"):
+        if hub.server(member, PROJECT):
+            hub.stop(member, PROJECT)
+    assert left_behind(client, hub.product.home) == []
+    for _ in range(10):
+        hub.start("lin", PROJECT)
+        assert len(left_behind(client, hub.product.home)) == 4
+        hub.stop("lin", PROJECT)
+        assert left_behind(client, hub.product.home) == []

@@ -1,0 +1,50 @@
+"""What every container of a sandbox is held to, read off its definition. That it holds: tests/guarantees."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from hub import containers, seccomp
+from hub.containers import Container, Role
+
+
+def config(role: Role) -> dict[str, object]:
+    return Container(role, "x", None, {}, {}).host_config("n")
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_role_is_hardened(role: Role) -> None:
+    host = config(role)
+    assert host["read_only"] is True
+    assert host["cap_drop"] == ["ALL"]
+    assert host["mem_limit"] == host["memswap_limit"]
+    assert host["pids_limit"]
+    assert host["dns"] == ["127.0.0.1"]
+    security = host["security_opt"]
+    assert isinstance(security, list)
+    assert security[0] == "no-new-privileges"
+    assert json.loads(security[1].removeprefix("seccomp="))["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert containers.uid_of(role) != 0
+
+
+def test_notebooks_and_vaults_share_no_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (2, 3, 8):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=number: set(range(n)))
+        notebooks, vaults = (set(containers.cores(r).split(",")) for r in (Role.NOTEBOOK, Role.VAULT))
+        assert notebooks and vaults and not notebooks & vaults
+
+
+def test_only_notebooks_are_kept_from_the_hosts_counters() -> None:
+    notebook, vault = (json.loads(seccomp.profile(trusted=trusted)) for trusted in (False, True))
+
+    def allowed(profile: dict[str, object]) -> set[str]:
+        rules = profile["syscalls"]
+        assert isinstance(rules, list)
+        return {name for rule in rules if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+
+    assert allowed(vault) - allowed(notebook) == {"sysinfo"}
+    assert "/proc/stat" in Container(Role.NOTEBOOK, "x", None, {}, {}).masked
+    assert "/proc/stat" not in Container(Role.VAULT, "x", None, {}, {}).masked
