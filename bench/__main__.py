@@ -86,6 +86,7 @@ def work(results: list[Result | NotAnswered], loans: int) -> Table:
             r.workload,
             r.title,
             _milliseconds(r.ours),
+            f"{1000 * r.release_time:.0f}" if r.release_time is not None else "-",
             _milliseconds(r.clamped),
             f"[red]{_times(r.ratio)}[/red]" if missed else _times(r.ratio),
             f"{r.target:g}" if r.target is not None else "",

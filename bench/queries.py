@@ -34,6 +34,8 @@ from sandbox_guard.ledger.wire import Act, Asker, Terms
 from sandbox_guard.policy.model import Bilingual, Budget, Policies, Project
 from sandbox_guard.policy.terms import compile_terms
 from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.release_time import Costs, calibrated, release_time
+from sandbox_guard.sql.plan import Plan
 from sandbox_guard.steward.load import load
 
 EPSILON = 1.0
@@ -82,6 +84,8 @@ class Result:
     """Median seconds by stage of ours."""
     rows_per_unit: tuple[int, ...]
     """K, by block."""
+    release_time: float | None
+    """Seconds after which an answer leaves, whatever the data; None where the plan would be refused as too dear."""
     worker_mebibytes: float
     """Peak of the engine's workers so far."""
     errors: tuple[Error, ...] = ()
@@ -133,6 +137,7 @@ class Stand:
     guard: Guard
     raw: duckdb.DuckDBPyConnection
     watch: Stopwatch
+    costs: Costs
     workers: Callable[[], list[int]]
 
     def ask(self, sql: str, rows_per_unit: int | None = None) -> dict[str, Any]:
@@ -189,6 +194,7 @@ def stand(home: Path, loans: int, ledger_folder: Path, threads: int | None = Non
     for account in terms["accounts"]:
         account["cap"] = {"rho": 10**18, "delta": 10**18}
     ledger.apply(Terms.model_validate(terms), Act(actor="bench", reason="bench"))
+    costs = calibrated(Limits(threads=threads))
     watch = Stopwatch()
     guard = Guard(
         described,
@@ -201,7 +207,7 @@ def stand(home: Path, loans: int, ledger_folder: Path, threads: int | None = Non
     guard.price = partial(watch._timed, "plan and price", guard.price)  # type: ignore[method-assign]
     raw = duckdb.connect(str(version / "data.duckdb"), read_only=True, config={"threads": threads})
     try:
-        yield Stand(loans, guard, raw, watch, lambda: [w.pid for w in list(engine._pool._idle.queue)])
+        yield Stand(loans, guard, raw, watch, costs, lambda: [w.pid for w in list(engine._pool._idle.queue)])
     finally:
         raw.close()
         engine.close()
@@ -248,9 +254,17 @@ def measured(
         workload.target,
         {s: statistics.median(each.get(s, 0.0) for each in stages) for s in stages[0]},
         tuple(b.rows_per_unit for b in planned.blocks),
+        _release_time(stand, planned),
         max((peak_mebibytes(pid) for pid in stand.workers()), default=0.0),
         errors(stand, workload, answers[-1], planned.blocks[0].rows_per_unit if planned.blocks else 0),
     )
+
+
+def _release_time(stand: Stand, planned: Plan) -> float | None:
+    try:
+        return release_time(planned, stand.guard.catalogue, stand.costs)
+    except Refused:
+        return None
 
 
 def _seconds(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -278,12 +292,13 @@ def errors(stand: Stand, workload: Workload, answer: dict[str, Any], rows_per_un
     for column in range(answer["shape"][1] - workload.keys):
         size = bias = noise = 0.0
         for key, values in exact.items():
-            released = rows.get(key)
-            if released is None or released[column] is None or values[column] is None:
+            shown = rows[key][column] if key in rows else None
+            true, bounded = values[column], kept[key][column] if key in kept else None
+            if shown is None or true is None or bounded is None:
                 continue
-            size += abs(values[column])
-            bias += abs(kept[key][column] - values[column])
-            noise += abs(float(released[column]) - kept[key][column])
+            size += abs(true)
+            bias += abs(bounded - true)
+            noise += abs(float(shown) - bounded)
         missing = 1 - len(rows.keys() & exact.keys()) / len(exact)
         found.append(Error(column, bias / size if size else 0.0, noise / size if size else 0.0, missing))
     return tuple(found)

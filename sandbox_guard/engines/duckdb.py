@@ -64,6 +64,17 @@ def locked_down(data: Mapping[str, Path], limits: Limits) -> duckdb.DuckDBPyConn
     return connection
 
 
+def invent(path: Path, rows: int) -> None:
+    """A file with one table `made` of so many invented rows, to take the time of: `u` in groups of three, `g` one of
+    sixteen, `a` anything."""
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "CREATE TABLE made AS SELECT (hash(i) % (? // 3))::BIGINT AS u, i % 16 AS g,"
+            " (hash(i + 1) % 500000000)::BIGINT AS a FROM range(?) t(i)",
+            [rows, rows],
+        )
+
+
 def table(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     """The result of one SELECT. Whatever else the text may be is none of ours, and does not run."""
     (statement,) = connection.extract_statements(sql)

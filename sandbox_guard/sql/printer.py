@@ -624,7 +624,7 @@ def columns_of(node: Node) -> tuple[Column, ...]:
             return node.columns
 
 
-def _used(trees: Iterable[object]) -> frozenset[int]:
+def used_columns(trees: Iterable[object]) -> frozenset[int]:
     """Numbers of the columns that are read somewhere; what is only made need not be."""
     found: set[int] = set()
     for tree in trees:
@@ -681,7 +681,7 @@ def print_relation(
 
 def _relation(node: Node, sources: Sources | None, columns: Sequence[Column] | None) -> tuple[str, _Printer]:
     shown = tuple(columns) if columns is not None else columns_of(node)
-    printer = _Printer(sources or Literals(), _used([node]) | {c.id for c in shown})
+    printer = _Printer(sources or Literals(), used_columns([node]) | {c.id for c in shown})
     select = printer.select(node)
     if [c.id for c, _ in select.columns] != [c.id for c in shown] or any(c.enum for c in shown):
         source = printer.derived(select)
@@ -690,7 +690,7 @@ def _relation(node: Node, sources: Sources | None, columns: Sequence[Column] | N
 
 
 def print_expr(expr: Expr, sources: Sources | None = None) -> str:
-    return _Printer(sources or Literals(), _used([expr]) | _expressions([expr])).expr(expr)
+    return _Printer(sources or Literals(), used_columns([expr]) | _expressions([expr])).expr(expr)
 
 
 def print_block(block: Block, sources: Sources | None = None) -> str:
@@ -700,10 +700,12 @@ def print_block(block: Block, sources: Sources | None = None) -> str:
 
 def _block(block: Block, sources: Sources | None) -> tuple[str, _Printer]:
     keys = tuple(k.expr for k in block.keys)
-    used = _used([block.source, *keys, *block.measures]) | _expressions(keys) | {c.id for c in block.unit}
+    used = (
+        used_columns([block.source, *keys, *block.measures]) | _expressions(keys) | {c.id for c in block.unit}
+    )
     once_each = stored.one_row_per_unit(block)
     if once_each is not None:
-        used |= _used([once_each]) | _expressions([once_each])
+        used |= used_columns([once_each]) | _expressions([once_each])
     printer = _Printer(sources or Literals(), used)
     select = printer.open(block.source)
     items = [f"{printer.expr(k)} AS k{i}" for i, k in enumerate(keys)]
@@ -728,7 +730,7 @@ def _block(block: Block, sources: Sources | None) -> tuple[str, _Printer]:
 def print_histogram(block: Block, measure: Measure, sources: Sources | None = None) -> str:
     """The exact part of a quantile: columns k0, k1, …, `bin` and `n`, a row for each bin that has rows."""
     keys = tuple(k.expr for k in block.keys)
-    used = _used([block.source, *keys, measure]) | _expressions(keys)
+    used = used_columns([block.source, *keys, measure]) | _expressions(keys)
     printer = _Printer(sources or Literals(), used)
     select = printer.open(block.source)
     bins = once(_steps(measure, block, printer), f"CASE WHEN v IS NOT NULL THEN {measure.bins.sql('v')} END")

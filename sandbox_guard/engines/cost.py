@@ -1,0 +1,90 @@
+"""What a unit of an engine's work takes on this machine, measured on invented data before any question.
+
+Nothing here sees restricted data: rates are those of a table of random numbers.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sandbox_guard.engines.duckdb import Limits, invent
+from sandbox_guard.engines.pool import Pool
+from sandbox_guard.sql.worst_case import Work
+
+ROWS = 1_000_000
+RUNS = 5
+SECONDS = 60.0
+
+MARGIN = 1.5
+"""Times what was measured: rates vary with the shape of the data and with what else the machine does."""
+
+NOTHING = 1e-10
+"""Least seconds for anything."""
+
+_TIMED: Mapping[str, str] = {
+    "statement": "SELECT 1 AS a",
+    "read": "SELECT sum(a) AS s FROM d.main.made",
+    "expressions": "SELECT sum(greatest(0, least(400000000, a * 3 + 1))) AS s FROM d.main.made",
+    "grouped": "SELECT g, sum(a) AS s FROM d.main.made GROUP BY g",
+    "hashed": "SELECT count(*) AS n FROM (SELECT u, sum(a) AS s FROM d.main.made GROUP BY u) t WHERE s > 0",
+    "sorted": "SELECT sum(n) AS s FROM"
+    " (SELECT row_number() OVER (PARTITION BY u ORDER BY a) AS n FROM d.main.made) t",
+    "fetched": f"SELECT u, a FROM d.main.made LIMIT {ROWS // 4}",
+}
+
+
+@dataclass(frozen=True)
+class EngineCosts:
+    """Seconds for one of each kind that `Work` counts."""
+
+    values_read: float
+    expressions: float
+    rows_grouped: float
+    rows_hashed: float
+    rows_sorted: float
+    rows_fetched: float
+    statements: float
+
+    def seconds(self, work: Work) -> float:
+        return sum(float(rate * getattr(work, kind)) for kind, rate in asdict(self).items())
+
+
+def calibrated(limits: Limits, rows: int = ROWS) -> EngineCosts:
+    """Measure a worker with these limits. Takes a few seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "made.duckdb"
+        invent(path, rows)
+        pool = Pool({"data": {"d": str(path)}, "limits": asdict(limits)}, 1)
+        try:
+            took = {kind: _median(pool, sql) for kind, sql in _TIMED.items()}
+        finally:
+            pool.close()
+    read = _rate(took["read"] - took["statement"], rows)
+    return EngineCosts(
+        values_read=read,
+        expressions=_rate(took["expressions"] - took["read"], 4 * rows),
+        rows_grouped=_rate(took["grouped"] - took["read"], rows),
+        rows_hashed=_rate(took["hashed"] - took["read"], rows),
+        rows_sorted=_rate(took["sorted"] - took["read"], rows),
+        rows_fetched=_rate(took["fetched"] - took["statement"], rows // 4),
+        statements=_rate(took["statement"], 1),
+    )
+
+
+def _rate(seconds: float, times: int) -> float:
+    return max(MARGIN * seconds / times, NOTHING)
+
+
+def _median(pool: Pool, sql: str) -> float:
+    """Of some runs, after one that fills caches."""
+    found = []
+    for _ in range(RUNS + 1):
+        start = time.perf_counter()
+        pool.ask(sql, {}, SECONDS)
+        found.append(time.perf_counter() - start)
+    return statistics.median(found[1:])
