@@ -46,7 +46,8 @@ PAGES = (
         "en",
         "Refusals",
         "Every refusal there is: its code, what it says, and what to do. A refusal costs nothing, and never depends "
-        "on restricted data: it follows from the SQL, the policy and the ledger. `{words}` stand for what you "
+        "on restricted data: it follows from the SQL, the policy and the ledger (those of `load` are the exception: the steward alone "
+        "sees them). `{words}` stand for what you "
         "wrote or what policy says. Anything that goes wrong after data was read is no refusal but a *fault*, "
         "with one constant message; asking again then costs nothing.\n\n"
         "The examples are asked on the demonstration city; a test holds that each is refused with this code and "
@@ -58,7 +59,8 @@ PAGES = (
         "refusals.zh.md",
         "zh",
         "拒绝原因",
-        "这里列出全部拒绝原因：代码、说明与改法。拒绝不计费，也从不取决于受限数据，只由 SQL、策略与预算台账决定。"
+        "这里列出全部拒绝原因：代码、说明与改法。拒绝不计费，也从不取决于受限数据，只由 SQL、策略与预算台账决定"
+        "（载入时的除外：只有数据管理员看得到）。"
         "`{words}` 处填入您所写的内容或策略中的规定。读取数据之后出现的任何问题不是拒绝，而是“故障”，"
         "只显示一句固定的话；此后再问同一问题不再计费。\n\n"
         "例子都用示例城市；测试保证每个例子确实以该代码被拒绝，而其下的写法可以通过。[English](refusals.md)\n\n"
