@@ -68,6 +68,7 @@ def work(results: list[Result | NotAnswered], loans: int) -> Table:
         "",
         "",
         "ours",
+        "T",
         "raw, clamped",
         "ratio",
         "target",
