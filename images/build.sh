@@ -59,6 +59,8 @@ for role in $ROLES; do
   while read -r path; do
     git ls-files -z --cached --others --exclude-standard -- "$path" | xargs -0 -r cp --parents -t "$context/$role"
   done <"images/$role/sources.txt"
+  # npm's part of the proxy, as `make install` put it there by its lock.
+  [ "$role" != hub ] || cp -r node_modules "$context/$role/"
   docker build -q --build-arg "BASE=$BASE" -f "images/$role/Dockerfile" -t "sandbox-guard/$role" "$context/$role" >/dev/null
   docker image inspect --format '{{index .RepoTags 0}}  {{.Size}} bytes' "sandbox-guard/$role"
 done

@@ -193,8 +193,10 @@ def ask_the_vaults_priority(facts: Facts) -> object:
 
 @attempt("process", "seccomp")
 def be_traced(facts: Facts) -> object:
-    call(101, 0, 0, 0, 0)  # ptrace(PTRACE_TRACEME)
-    return "traced"
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if libc.ptrace(0, 0, None, None) == 0 else 1)  # PTRACE_TRACEME
+    return os.waitpid(child, 0)[1] == 0
 
 
 # ----------------------------------------------------------------------------------------- memory
@@ -236,12 +238,16 @@ def read_shared_memory(facts: Facts) -> object:
     return first("/dev/shm/" + facts["shared_memory"])
 
 
-@attempt("memory", "privileged")
-def read_physical_memory(facts: Facts) -> object:
-    return f"descriptor {os.open('/dev/mem', os.O_RDONLY)}"
+@attempt("memory", "devices")
+def read_the_kernels_messages(facts: Facts) -> object:
+    descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, 8192)
+    finally:
+        os.close(descriptor)
 
 
-@attempt("memory", "privileged")
+@attempt("memory", "devices")
 def read_the_disk(facts: Facts) -> object:
     for name in os.listdir("/dev"):
         if name.startswith(("vda", "sda", "nvme", "xvda")):
@@ -273,9 +279,16 @@ def send_a_datagram_past_the_routes(facts: Facts) -> object:
 
 
 @attempt("network", "outward network")
-def find_a_way_out(facts: Facts) -> object:
+def find_a_gateway_that_answers(facts: Facts) -> object:
+    """The engine writes a default route into every container; where nobody holds its address it leads nowhere."""
     with open("/proc/net/route") as routes:
-        return [line for line in routes if line.split()[1] == "00000000"]
+        ways = [line.split()[2] for line in routes if line.split()[1] == "00000000"]
+    gateways = [socket.inet_ntoa(struct.pack("<L", int(way, 16))) for way in ways]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
+        connection.sendto(b"hello", (facts["outside"], facts["udp"]))
+    time.sleep(0.5)
+    with open("/proc/net/arp") as neighbours:
+        return [line for line in neighbours if line.split()[0] in gateways and line.split()[2] == "0x2"]
 
 
 @attempt("network", "outward network")
@@ -416,18 +429,19 @@ def ask_the_outer_resolver_past_the_routes(facts: Facts) -> object:
 
 
 @attempt("tokens", "stronger token")
-def list_members(facts: Facts) -> object:
-    return http("http://gate:8081/hub/api/users", facts["token"])
-
-
-@attempt("tokens", "stronger token")
 def read_the_neighbour(facts: Facts) -> object:
     return http(f"http://gate:8081/hub/api/users/{facts['neighbour']}", facts["token"])
 
 
 @attempt("tokens", "stronger token")
-def read_oneself(facts: Facts) -> object:
-    return http(f"http://gate:8081/hub/api/users/{facts['member']}", facts["token"])
+def watch_the_neighbour_start(facts: Facts) -> object:
+    server = f"{facts['neighbour']}/servers/{facts['neighbours_server']}"
+    return http(f"http://gate:8081/hub/api/users/{server}/progress", facts["token"])
+
+
+@attempt("tokens", "stronger token")
+def stop_the_neighbours_unnamed_server(facts: Facts) -> object:
+    return http(f"http://gate:8081/hub/api/users/{facts['neighbour']}/server", facts["token"], "DELETE")
 
 
 @attempt("tokens", "stronger token")
@@ -579,7 +593,7 @@ def open_files_without_end(facts: Facts) -> object:
 @attempt("resources", "limits")
 def raise_the_limits(facts: Facts) -> object:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard >= 2**16:
+    if hard >= 10_000:
         return hard
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard + 1))

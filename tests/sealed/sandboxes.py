@@ -186,7 +186,8 @@ def _serving(server: socketserver.BaseServer) -> Iterator[int]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield int(server.server_address[1])
+        address: Any = server.server_address
+        yield int(address[1])
     finally:
         server.shutdown()
         server.server_close()
@@ -270,10 +271,11 @@ def _shared_memory(setting: Setting, made: dict[str, Any]) -> None:
     del made["host"]["shm_size"]
 
 
-def _privileged(setting: Setting, made: dict[str, Any]) -> None:
+def _devices(setting: Setting, made: dict[str, Any]) -> None:
     made["user"] = _user(0)
-    made["host"]["privileged"] = True
-    del made["host"]["cap_drop"], made["host"]["security_opt"]
+    made["host"]["cap_add"] = ["SYSLOG"]
+    disks = [each for each in Path("/dev").iterdir() if each.name in ("vda", "sda", "xvda", "nvme0n1")]
+    made["host"]["devices"] = [f"{each}:{each}:r" for each in [Path("/dev/kmsg"), *disks]]
 
 
 def _raw_sockets(setting: Setting, made: dict[str, Any]) -> None:
@@ -311,7 +313,7 @@ def _no_limits(setting: Setting, made: dict[str, Any]) -> None:
     host = made["host"]
     del host["pids_limit"], host["mem_limit"], host["memswap_limit"], host["cpuset_cpus"]
     host["tmpfs"] = {"/tmp": "size=1g"}
-    host["ulimits"] = [Ulimit(name="nofile", soft=2**16, hard=2**16)]
+    host["ulimits"] = [Ulimit(name="nofile", soft=10_000, hard=10_000)]
 
 
 def _counters(setting: Setting, made: dict[str, Any]) -> None:
@@ -324,7 +326,7 @@ CONTROLS: dict[str, Change] = {
     "host processes": _host_processes,
     "seccomp": _no_seccomp,
     "shared memory": _shared_memory,
-    "privileged": _privileged,
+    "devices": _devices,
     "raw sockets": _raw_sockets,
     "outward network": _network("sg-control-outward"),
     "host on the bridge": _network("sg-control-bridge"),
@@ -372,9 +374,7 @@ def control(setting: Setting, name: str) -> Iterator[str]:
     }
     CONTROLS[name](setting, made)
     host_config = setting.client.create_host_config(**made.pop("host"))
-    if not host_config.get("Privileged"):
-        host_config["MaskedPaths"] = made["masked"]
-    del made["masked"]
+    host_config["MaskedPaths"] = made.pop("masked")
     created = setting.client.create_container(
         image=IMAGES[Role.NOTEBOOK], name=container, command=["sleep", "600"], host_config=host_config, **made
     )
