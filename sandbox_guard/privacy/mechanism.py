@@ -118,7 +118,9 @@ class Gaussian(_Rebuilt):
 @dataclass(frozen=True)
 class Laplace(_Rebuilt):
     """Discrete Laplace noise, P(k) ~ exp(-|k| / scale), on a vector that one unit can move by at most
-    `l1` in all. It is epsilon-DP, and so epsilon²/2-zCDP."""
+    `l1` in all. It is epsilon-DP, and so min(epsilon²/2, epsilon)-zCDP: the first by Bun and Steinke 2016,
+    Proposition 1.4 (OpenDP's conversion), the second because no Rényi divergence exceeds the greatest, epsilon,
+    which is at most epsilon times any order above 1. The second is less from epsilon 2 on."""
 
     l1: int
     scale: float
@@ -129,13 +131,13 @@ class Laplace(_Rebuilt):
         _check_parameters(self.l1, scale=self.scale)
         epsilon = self.l1 / Fraction(self.scale)
         _check_cover(Fraction(self.epsilon), epsilon)
-        _check_cover(self.cost.exact_rho, epsilon**2 / 2)
-        _check_cover(self.cost.exact_rho, Fraction(self._in_zcdp.map(self.l1)))
+        _check_cover(self.cost.exact_rho, min(epsilon**2 / 2, epsilon))
+        _check_cover(self.cost.exact_rho, min(Fraction(self._in_zcdp.map(self.l1)), Fraction(self.epsilon)))
 
     @classmethod
     def within(cls, l1: int, rho: int) -> Laplace:
         """The least noise that costs at most `rho` units."""
-        scale = up_root(Fraction(l1**2 * RHO_UNITS, 2 * rho))
+        scale = min(up_root(Fraction(l1**2 * RHO_UNITS, 2 * rho)), up(Fraction(l1 * RHO_UNITS, rho)))
         return _least(lambda s: cls(l1, s), scale, lambda m: m.cost.rho <= rho)
 
     @classmethod
@@ -158,7 +160,7 @@ class Laplace(_Rebuilt):
 
     @cached_property
     def cost(self) -> Amount:
-        return Amount.charge(self._in_zcdp.map(self.l1))
+        return Amount.charge(min(self._in_zcdp.map(self.l1), self.epsilon))
 
     def release(self, values: Integers) -> Integers:
         return _released(self._measurement, values)

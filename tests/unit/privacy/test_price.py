@@ -141,7 +141,7 @@ def test_margins_of_several_measures() -> None:
     [
         (Rho(0), "ask.nonsense"),
         (Rho(-5), "ask.nonsense"),
-        (Rho(10**15), "ask.too_much"),
+        (Rho(10**17), "ask.too_much"),
         (Rho(1), "ask.too_little"),
         (Epsilon(1e-300), "ask.too_little"),
         (Epsilon(math.inf), "ask.nonsense"),
@@ -162,7 +162,6 @@ def test_margins_of_several_measures() -> None:
         (Margin({(0, 0): math.nan}), "ask.nonsense"),
         (Margin({(0, 0): math.inf}), "ask.nonsense"),
         (Margin({(0, 0): -1}), "ask.nonsense"),
-        (Margin({(0, 1): 1e-9}), "ask.too_much"),
     ],
 )
 def test_nonsense_is_refused_by_name(ask: Ask, code: str) -> None:
