@@ -19,6 +19,7 @@ from sandbox_guard.intervals import Floats, Intervals, Spread, direct_measure
 from sandbox_guard.ledger.wire import Amount, Balance, Release, Spend
 from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Population
 from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Released
 from sandbox_guard.sql import functions
 from sandbox_guard.sql.plan import Output, Plan
@@ -74,14 +75,18 @@ def _column(output: Output, values: list[Any], spread: Spread | None) -> dict[st
 
 
 def _noise(released: Released, output: Output) -> dict[str, Any]:
-    """The noise's distribution, where the number is one measure as it stands."""
+    """The noise's distribution and scale (in units of the result), where the number is one measure as it
+    stands."""
     source = direct_measure(released.plan, output) if output.noisy else None
     if source is None:
         return {}
     block, measure = source
     if measure in released.blocks[block].ends:
         return {}  # a quantile is chosen; nothing is added to it
-    return {"noise": released.blocks[block].noise[measure].name}
+    noise = released.blocks[block].noise[measure]
+    assert not isinstance(noise, Quantile)
+    step = released.blocks[block].block.measures[measure].step
+    return {"noise": noise.name, "scale": noise.scale * float(step)}
 
 
 def _reliability(value: Any, width: float) -> str | None:

@@ -40,6 +40,7 @@ from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Analysis, Policie
 from sandbox_guard.privacy.price import Ask, Margin, PriceRequest, Quote, Rho, quote, read_ask
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Finish, Rows, finish, measure
+from sandbox_guard.sharpening import why_not_sharper
 from sandbox_guard.sql import suggest
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.parse import parse
@@ -152,6 +153,7 @@ class Guard:
         priced = self.price(asked)
         balances = self.ledger.balances(self.asker)
         populations = {s.population for s in priced.spends}
+        why_not = why_not_sharper(priced.plan)
         return {
             "cost": answers.cost(priced.spends, balances, self._query_delta(priced.plan)),
             "free": not priced.spends or self._released(priced.question),
@@ -159,6 +161,7 @@ class Guard:
             "remaining": answers.remaining(balances, populations),
             "more_like_this": answers.more_like(priced.spends, balances),
             "notes": [n.as_dict() for n in priced.plan.notes],
+            "why_not_sharper": why_not.as_dict() if why_not else None,
             "strategy": ", ".join(dict.fromkeys(b.strategy.value for b in priced.plan.blocks)) or "public",
         }
 

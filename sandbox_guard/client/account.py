@@ -27,6 +27,8 @@ class Estimate(Viewed):
     more_like_this: int | None
     notes: Texts
     strategy: str
+    why_not_sharper: Mapping[str, str] | None = None
+    """Why another answer to this question could not be averaged with one; None where it could."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -38,13 +40,15 @@ class Estimate(Viewed):
             more_like_this=body.get("more_like_this"),
             notes=tuple(body.get("notes", ())),
             strategy=body.get("strategy") or "",
+            why_not_sharper=body.get("why_not_sharper"),
         )
 
     @property
     def margins(self) -> dict[str, float | None]:
         return {name: margin for name, margin, _ in self.columns}
 
-    def view(self) -> View:
+    def price(self) -> str:
+        """What it costs, what remains after it, and how many more like it fit."""
         price = (
             say("would_be_free")
             if self.free
@@ -60,10 +64,13 @@ class Estimate(Viewed):
             member=percent(self.remaining.percent_member),
         )
         more = "" if self.more_like_this is None else say("more_like_this", n=f"{self.more_like_this:,}")
+        return sentences(price, left, more)
+
+    def view(self) -> View:
         return View(
             above=[
                 *(pick(note) for note in self.notes),
-                sentences(price, left, more),
+                self.price(),
             ],
             heads=[say("column"), say("expected_margin"), say("why")],
             rows=[[name, _expected(margin, why), pick(why)] for name, margin, why in self.columns],

@@ -51,6 +51,9 @@ class Column:
     high: Sequence[Any] | None = None
     reliability: Sequence[str | None] | None = None
     noise: str = "gaussian"
+    scale: float | None = None
+    """Of the noise, where the number is one measure as it stands: the deviation of a Gaussian, the mean
+    distance of a Laplace."""
 
     @property
     def noisy(self) -> bool:
@@ -94,6 +97,7 @@ class Answer:
                     high=high.get(str(i)),
                     reliability=column.get("reliability"),
                     noise=column.get("noise") or "gaussian",
+                    scale=column.get("scale"),
                 )
                 for i, column in enumerate(body["columns"])
             ),

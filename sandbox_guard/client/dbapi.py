@@ -27,7 +27,8 @@ from sandbox_guard.client.errors import (
 )
 from sandbox_guard.client.result import Result
 from sandbox_guard.client.service import Service, service_at
-from sandbox_guard.client.session import Margin, Session
+from sandbox_guard.client.session import Session
+from sandbox_guard.client.sharpen import Margin
 from sandbox_guard.client.words import say
 
 __all__ = [

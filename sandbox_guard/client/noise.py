@@ -25,8 +25,8 @@ SURE: Final = 0.95
 
 SIMULATIONS: Final = 200_000
 
-_GAUSSIAN_95: Final = 1.959963984540054
-_LAPLACE_95: Final = float(np.log(20))
+GAUSSIAN_95: Final = 1.959963984540054
+LAPLACE_95: Final = float(np.log(20))
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -107,9 +107,9 @@ def _draw(column: Column, random: np.random.Generator, n: int, rows: Any) -> Flo
     shape = (n, len(rows))
     # In units of the half-width: 95 of 100 lie within ±1.
     if column.noise == "laplace":
-        unit = random.laplace(size=shape) / _LAPLACE_95
+        unit = random.laplace(size=shape) / LAPLACE_95
     else:
-        unit = random.standard_normal(shape) / _GAUSSIAN_95
+        unit = random.standard_normal(shape) / GAUSSIAN_95
     drawn: Floats = value + np.where(unit > 0, unit * (high - value), unit * (value - low))
     return drawn
 

@@ -19,6 +19,7 @@ from sandbox_guard.client.words import pick, say, sentences
 
 if TYPE_CHECKING:
     from sandbox_guard.client.chart import Chart
+    from sandbox_guard.client.sharpen import Asked, Margin, Sharpening
 
 ROWS_SHOWN: Final = 60
 FILE_KEY: Final = "sandbox_guard"
@@ -35,6 +36,8 @@ class Result(pd.DataFrame):
     _metadata = ["answer", "trial"]  # noqa: RUF012 - pandas declares it so
     answer: Answer | None
     trial: bool
+    asked: Asked | None = None
+    """How it was asked. Not among `_metadata`: a copy or a pickle carries no line to a vault."""
 
     def __init__(self, frame: pd.DataFrame, answer: Answer | None, *, trial: bool = False) -> None:
         pd.DataFrame.__init__(self, frame)  # type: ignore[call-arg] # the stubs type only __new__
@@ -126,6 +129,16 @@ class Result(pd.DataFrame):
         from sandbox_guard.client.chart import Chart
 
         return Chart.of(self._released_answer(), x=x, y=y, colour=colour, zero=zero)
+
+    def sharpen(self, margin: Margin) -> Sharpening:
+        """What it would cost to know these counts and sums to ± `margin` (a number, or {column: number}).
+
+        Nothing is spent: the offer's `ask()` asks once more, and combines both answers by how sure each is.
+        Raises InterfaceError, with the reason, where two answers cannot be averaged.
+        """
+        from sandbox_guard.client.sharpen import sharpening
+
+        return sharpening(self.asked, self._released_answer(), margin)
 
     def _released_answer(self) -> Answer:
         if self.answer is None:

@@ -16,10 +16,10 @@ from sandbox_guard.client.errors import DatabaseError, InterfaceError
 from sandbox_guard.client.releases import Analyses, History
 from sandbox_guard.client.result import Result
 from sandbox_guard.client.service import Service
+from sandbox_guard.client.sharpen import Asked, Margin
 from sandbox_guard.client.words import say
 
 Where = Literal["vault", "sample"]
-Margin = float | Mapping[str, float]
 
 
 class Explanation(str):
@@ -71,7 +71,9 @@ class Session:
             return Result(samples.ask(sql, ask["parameters"]), None)
         if on != "vault":
             raise InterfaceError(say("bad_on", on=repr(on)))
-        return self._result(self.service.ask("/v1/query", ask))
+        result = self._result(self.service.ask("/v1/query", ask))
+        result.asked = Asked(self.service, ask)
+        return result
 
     def try_sql(self, sql: str, **options: Any) -> Result | DatabaseError:
         """Like `sql`, but a refusal or failure is returned, to be looked at, instead of raised."""

@@ -95,6 +95,37 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "试用模式：沙箱只是本机进程，隔离有限，请勿放入真实数据。",
         "Trial mode: sandboxes are local processes that isolate little. Keep real data out.",
     ),
+    # sharpen (MANNERS 5)
+    "sharpen_extra": (
+        "再问一次，并与已有结果合并。以下是额外花费：",
+        "Ask once more and combine with what is known. This is the extra price:",
+    ),
+    "margin_now": ("现有误差", "Margin now"),
+    "margin_then": ("合并后", "Combined"),
+    "sharpen_ask": (".ask() 提问并合并。", ".ask() asks and combines."),
+    "combined_from": (
+        "由 {n} 次发布按方差倒数加权合并；花费为各次之和。",
+        "Combined from {n} releases by inverse variance; the cost is that of all of them.",
+    ),
+    "cannot_sharpen": ("此结果不能再加精。", "This answer cannot be sharpened."),
+    "sharpen_unknown": (
+        "只有本会话中由 guard.sql 或 %%guard 得到的结果可以；请重新运行原单元格（免费），再试。",
+        "Only a result that guard.sql or %%guard gave in this session can. Run that cell again (free), and retry.",
+    ),
+    "sharpen_stale": (
+        "数据、策略或日期已变，同一问题的答案已不同；请重新提问。",
+        "Data, policy or date have changed, and with them what this question means. Ask anew.",
+    ),
+    "sharpen_rows": (
+        "行之间无法区分，或没有带噪声的数；请在 SELECT 中列出全部分组列。",
+        "Its rows cannot be told apart, or it holds no noisy number; select every column that it groups by.",
+    ),
+    "sharpen_moved": (
+        "两次提问之间数据更新了，无法合并；新的结果见 guard.history()[0]。",
+        "The data changed between both answers, so they are not combined; the new one is guard.history()[0].",
+    ),
+    "sharp_enough": ("误差已经够小：{held}。", "It is that sure already: {held}."),
+    "margin_above_0": ("margin= 须大于 0。", "margin= must be above 0."),
     # the sample
     "sample": (
         "样本数据集上的试运行：虚构数据，精确计算，不计费，与真实数据无关。",

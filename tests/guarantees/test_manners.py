@@ -3,6 +3,7 @@ against the real vault and ledger over real sockets."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from sandbox_guard import client
-from sandbox_guard.client import dbapi, service, words
+from sandbox_guard.client import dbapi, service, sharpen, words
 from sandbox_guard.client.errors import Refused
 from sandbox_guard.client.result import read_provenance
 from sandbox_guard.client.service import Service
@@ -156,6 +157,86 @@ def test_4_comparison_needs_no_statistics_and_costs_nothing(
     assert result.compare(0, 0).verdict == "cannot tell"
     assert result.draws(50, seed=1).shape == (50 * 16, 3)
     assert logged(vault, "charge") == 1
+
+
+def test_5_sharpening_shows_its_price_and_wastes_nothing(
+    guard: Session, vault: Running, language: str
+) -> None:
+    first = guard.sql(BY_DISTRICT)
+    offer = first.sharpen(margin=12)
+    assert logged(vault, "charge") == 1, "the price comes first"
+    shown = offer._repr_html_()
+    assert ("额外花费" in shown) if language == "zh" else ("extra price" in shown)
+    second = offer.ask()
+    assert logged(vault, "charge") == 2
+    assert first.answer is not None and second.answer is not None
+    assert second.answer.cost.rho <= first.answer.cost.rho + offer.estimate.cost.rho
+    figures = second.intervals()
+    assert ((figures["firms_high"] - figures["firms"]) <= 12).all()
+    at_once = guard.estimate(BY_DISTRICT, margin=11).cost.rho
+    assert second.answer.cost.rho <= at_once, "one ask, but for what rounding to whole firms takes"
+    again = guard.sql(BY_DISTRICT).sharpen(margin=12).ask()
+    assert logged(vault, "charge") == 2, "nothing is paid twice"
+    assert again.released().equals(second.released())
+    third = second.sharpen(margin={"firms": 8}).ask()
+    assert len(third.answer.receipt["combines"]) == 3  # type: ignore[union-attr]
+    assert "±" in third._repr_html_()
+
+
+def test_5_one_measurement_is_never_averaged_with_itself(
+    guard: Session, vault: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the second answer needs a margin that was asked already, the known answer would come back."""
+    monkeypatch.setattr(sharpen, "_needed", lambda now, margin: dict.fromkeys(now, 30.0))
+    first = guard.sql(BY_DISTRICT)
+    second = first.sharpen(margin=25).ask()
+    third = second.sharpen(margin=20).ask()
+    assert third.answer is not None
+    releases = [receipt["release_id"] for receipt in third.answer.receipt["combines"]]
+    assert len(set(releases)) == 3
+    assert logged(vault, "release") == 3
+
+
+UNSHARPENABLE = {
+    "SELECT est_date, COUNT(*) AS n FROM ent GROUP BY est_date": "threshold",
+    "SELECT reg_district, AVG(reg_capital) AS n FROM ent GROUP BY reg_district": "SUM and COUNT",
+    "SELECT reg_district, COUNT(*) * 2 AS n FROM ent GROUP BY reg_district": "SUM and COUNT",
+    "SELECT MEDIAN(reg_capital) AS n FROM ent": "quantile",
+    "SELECT reg_district, COUNT(*) AS n FROM ent GROUP BY reg_district HAVING COUNT(*) > 9": "HAVING",
+    "SELECT reg_district, COUNT(*) AS n FROM ent GROUP BY reg_district ORDER BY n LIMIT 3": "HAVING",
+    "SELECT COUNT(*) AS n FROM ent WHERE reg_capital > (SELECT AVG(reg_capital) FROM ent)": "more than once",
+    "SELECT COUNT(*) AS n FROM ent GROUP BY reg_district": "every column",
+    "SELECT COUNT(*) AS n FROM district": "public",
+}
+
+
+@pytest.mark.parametrize("sql", UNSHARPENABLE)
+def test_5_elsewhere_it_is_refused_with_the_reason(guard: Session, vault: Running, sql: str) -> None:
+    words.language("en")
+    result = guard.sql(sql)
+    charges = logged(vault, "charge")
+    with pytest.raises(client.Error, match=UNSHARPENABLE[sql]):
+        result.sharpen(margin=1)
+    assert logged(vault, "charge") == charges
+    words.language("zh")
+
+
+def test_5_only_the_same_question_is_averaged(guard: Session) -> None:
+    result = guard.sql(BY_DISTRICT)
+    with pytest.raises(client.Error, match=r"guard\.sql"):
+        guard.history()[0].sharpen(margin=5)
+    with pytest.raises(client.Error, match="±"):
+        result.sharpen(margin=500)
+    with pytest.raises(client.Error, match="nope"):
+        result.sharpen(margin={"nope": 1})
+    assert result.asked is not None
+    assert result.answer is not None
+    elsewhere = dataclasses.replace(result.answer, receipt={**result.answer.receipt, "versions": {}})
+    with pytest.raises(client.Error, match="数据更新"):
+        sharpen.combined(result.answer, elsewhere)
+    result.asked = dataclasses.replace(result.asked, body={**result.asked.body, "rows_per_unit": 1})
+    with pytest.raises(client.Error, match="重新提问"):
+        result.sharpen(margin=5)
 
 
 MISTAKES = [
