@@ -128,7 +128,7 @@ def _read(policies: Path) -> Policies:
 @contextmanager
 def _ledger(home: Path) -> Iterator[httpx.Client]:
     """The ledger's service, spoken to with the stewards' token."""
-    port = os.environ.get("SANDBOX_GUARD_LEDGER_PORT", "8201")
+    port = os.environ.get("SANDBOX_GUARD_LEDGER_PORT") or "8201"
     url = os.environ.get("SANDBOX_GUARD_LEDGER_URL", f"http://127.0.0.1:{port}")
     token = home / "keys" / "admin.token"
     if not token.is_file():

@@ -32,12 +32,12 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        home = Path(environment.get("SANDBOX_GUARD_HOME", "var")).absolute()
+        home = Path(environment.get("SANDBOX_GUARD_HOME") or "var").absolute()
         return cls(
             home,
             environment.get("SANDBOX_GUARD_LEDGER_DATABASE", f"sqlite:///{home / 'ledger/ledger.sqlite'}"),
             host=environment.get("SANDBOX_GUARD_LEDGER_HOST", "127.0.0.1"),
-            port=int(environment.get("SANDBOX_GUARD_LEDGER_PORT", "8201")),
+            port=int(environment.get("SANDBOX_GUARD_LEDGER_PORT") or "8201"),
             epsilon_delta=float(environment.get("SANDBOX_GUARD_LEDGER_EPSILON_DELTA", "1e-6")),
             to_epsilon=environment.get("SANDBOX_GUARD_LEDGER_TO_EPSILON", TO_EPSILON),
         )

@@ -236,7 +236,7 @@ def ledger_at(home: Path) -> Record:
     """Record loads at the ledger's service, with the stewards' token."""
 
     def record(versions: Mapping[str, str]) -> bool:
-        port = os.environ.get("SANDBOX_GUARD_LEDGER_PORT", "8201")
+        port = os.environ.get("SANDBOX_GUARD_LEDGER_PORT") or "8201"
         url = os.environ.get("SANDBOX_GUARD_LEDGER_URL", f"http://127.0.0.1:{port}")
         act = {"actor": getpass.getuser(), "reason": "sandbox-guard load"}
         try:
