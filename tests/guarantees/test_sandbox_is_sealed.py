@@ -54,11 +54,9 @@ def setting(hub: Hub) -> Iterator[Setting]:
         hub.start(member, PROJECT)
     own, neighbour = (sandbox(client, home, member, PROJECT) for member in ("lin", "chen"))
     with ExitStack() as stack:
-        facts = {
-            **facts_of(home, hub.product, own, neighbour),
-            **stack.enter_context(host_services()),
-            **stack.enter_context(control_networks(client)),
-        }
+        networks = stack.enter_context(control_networks(client))
+        services = stack.enter_context(host_services(networks["resolver"]))
+        facts = {**facts_of(home, hub.product, own, neighbour), **services, **networks}
         yield Setting(client, home, facts, own, neighbour)
         for member in ("lin", "chen"):
             hub.stop(member, PROJECT)

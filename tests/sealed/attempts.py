@@ -54,7 +54,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def call(number: int, *arguments: object) -> int:
     """A system call by its number on x86-64; raises OSError as Python does."""
-    result = libc.syscall(ctypes.c_long(number), *arguments)
+    whole = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
+    result = libc.syscall(ctypes.c_long(number), *whole)
     if result == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return int(result)
@@ -245,14 +246,6 @@ def read_the_kernels_messages(facts: Facts) -> object:
         return os.read(descriptor, 8192)
     finally:
         os.close(descriptor)
-
-
-@attempt("memory", "devices")
-def read_the_disk(facts: Facts) -> object:
-    for name in os.listdir("/dev"):
-        if name.startswith(("vda", "sda", "nvme", "xvda")):
-            return first(f"/dev/{name}")
-    return None
 
 
 # ---------------------------------------------------------------------------------------- network
@@ -503,8 +496,8 @@ def open_vsock(facts: Facts) -> object:
 
 
 @attempt("kernel interfaces", "seccomp")
-def open_kernel_crypto(facts: Facts) -> object:
-    return family(38, socket.SOCK_SEQPACKET)
+def keep_something_in_the_kernel(facts: Facts) -> object:
+    return f"key {call(248, b'user', b'sandbox-guard-test', b'x', 1, -2)}"  # add_key, process keyring
 
 
 @attempt("kernel interfaces", "seccomp")
@@ -528,12 +521,12 @@ def make_a_user_namespace(facts: Facts) -> object:
 
 @attempt("kernel interfaces", "seccomp")
 def use_the_kernels_keyring(facts: Facts) -> object:
-    return f"keyring {call(250, 0, ctypes.c_long(-3), 1)}"
+    return f"keyring {call(250, 0, -3, 1)}"
 
 
 @attempt("kernel interfaces", "seccomp")
 def fix_the_addresses(facts: Facts) -> object:
-    return call(135, ctypes.c_ulong(0x0040000)) >= 0  # personality(ADDR_NO_RANDOMIZE)
+    return call(135, 0x0040000) >= 0  # personality(ADDR_NO_RANDOMIZE)
 
 
 # -------------------------------------------------------------------------------------- resources

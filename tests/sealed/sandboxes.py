@@ -30,7 +30,9 @@ from tests.end_to_end.conftest import Product, environment_of, launch, stop
 
 REQUIRED = "docker" in os.environ.get("SANDBOX_GUARD_REQUIRE", "").split(",")
 ATTEMPTS = Path(__file__).with_name("attempts.py")
-SUBNET = "10.239.0.0/16"
+SUBNET = f"10.{232 + os.getpid() % 20}.0.0/16"
+"""Not the product's own default, and rarely that of another run of these tests on the same engine."""
+BRIDGE, OUTWARD = (f"sg-control-{name}-{os.getpid()}" for name in ("bridge", "outward"))
 SPARE = 200
 """Index in the pool for the networks of controls, past those that sandboxes take."""
 
@@ -201,16 +203,16 @@ def own_address() -> str:
 
 
 @contextmanager
-def host_services() -> Iterator[dict[str, Any]]:
-    """Services of the host on every address, as careless ones are."""
-    shared = Path("/dev/shm/sandbox-guard-test")
+def host_services(resolver: str) -> Iterator[dict[str, Any]]:
+    """Services of the host on every address, as careless ones are, and a resolver on one."""
+    shared = Path(f"/dev/shm/sandbox-guard-test-{os.getpid()}")
     with ExitStack() as stack:
         stack.callback(partial(shared.unlink, missing_ok=True))
         shared.write_text("another's memory")
         shared.chmod(0o644)
         tcp = stack.enter_context(_serving(socketserver.ThreadingTCPServer(("0.0.0.0", 0), _Echo)))
         udp = stack.enter_context(_serving(socketserver.UDPServer(("0.0.0.0", 0), _Echo)))
-        stack.enter_context(_serving(socketserver.UDPServer(("0.0.0.0", 53), _Names)))
+        stack.enter_context(_serving(socketserver.UDPServer((resolver, 53), _Names)))
         yield {"tcp": tcp, "udp": udp, "outside": own_address(), "shared_memory": shared.name}
 
 
@@ -274,8 +276,7 @@ def _shared_memory(setting: Setting, made: dict[str, Any]) -> None:
 def _devices(setting: Setting, made: dict[str, Any]) -> None:
     made["user"] = _user(0)
     made["host"]["cap_add"] = ["SYSLOG"]
-    disks = [each for each in Path("/dev").iterdir() if each.name in ("vda", "sda", "xvda", "nvme0n1")]
-    made["host"]["devices"] = [f"{each}:{each}:r" for each in [Path("/dev/kmsg"), *disks]]
+    made["host"]["devices"] = ["/dev/kmsg:/dev/kmsg:r"]
 
 
 def _raw_sockets(setting: Setting, made: dict[str, Any]) -> None:
@@ -305,7 +306,7 @@ def _neighbours_network(setting: Setting, made: dict[str, Any]) -> None:
 
 
 def _resolver(setting: Setting, made: dict[str, Any]) -> None:
-    made["host"]["network_mode"] = "sg-control-outward"
+    made["host"]["network_mode"] = OUTWARD
     made["host"]["dns"] = [setting.facts["resolver"]]
 
 
@@ -328,8 +329,8 @@ CONTROLS: dict[str, Change] = {
     "shared memory": _shared_memory,
     "devices": _devices,
     "raw sockets": _raw_sockets,
-    "outward network": _network("sg-control-outward"),
-    "host on the bridge": _network("sg-control-bridge"),
+    "outward network": _network(OUTWARD),
+    "host on the bridge": _network(BRIDGE),
     "uplink": _uplink,
     "host network": _host_network,
     "neighbour's network": _neighbours_network,
@@ -345,12 +346,12 @@ def control_networks(client: docker.APIClient) -> Iterator[dict[str, str]]:
     """Facts: the host's address on a bridge that has one, and a resolver's on a network that leads out."""
     pool = Pool.of(SUBNET)
     bridge, outward = pool.pair(SPARE).inner, pool.pair(SPARE + 1).inner
-    _make(client, "sg-control-bridge", bridge, internal=True)
-    _make(client, "sg-control-outward", outward, internal=False)
+    _make(client, BRIDGE, bridge, internal=True)
+    _make(client, OUTWARD, outward, internal=False)
     try:
         yield {"control_gateway": str(bridge[1]), "resolver": str(outward[1])}
     finally:
-        for name in ("sg-control-bridge", "sg-control-outward"):
+        for name in (BRIDGE, OUTWARD):
             client.remove_network(name)
 
 
