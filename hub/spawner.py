@@ -281,7 +281,7 @@ class Sandboxed:
             "datasets": {name: self.vault_sees(folder) for name, folder in self.granted(sandbox).items()},
             "ledger_url": f"http://{seen(self.settings.ledger_host)}:{self.settings.ledger_port}",
             "ledger_token": token,
-            "marks": str(self.settings.home / "marks"),
+            "marks": self.vault_sees(self.settings.home / "marks"),
             "hub_api": f"http://{seen(self.settings.hub_host)}:{self.settings.hub_port}/hub/api",
             "listen": self.vault_listen(sandbox),
             "prefix": "/" if sandbox.kind is Kind.NOTEBOOK else self.server.base_url,
