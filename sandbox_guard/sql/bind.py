@@ -504,7 +504,7 @@ def _groups(
 
     def grouped(expr: syntax.Expr) -> Expr | None:
         if isinstance(expr, syntax.Call) and expr.function == "grouping":
-            return _grouping(expr, groups, bound, plain)
+            return _grouping(expr, groups, bound, sets, plain)
         if any(isinstance(n, syntax.Call) and _is_call_over_rows(n) for n in own_nodes(expr)):
             return None
         try:
@@ -542,11 +542,15 @@ def _groups(
     return _finished(query, items, after, source, order)
 
 
-def _grouping(call: syntax.Call, groups: Grouped, keys: tuple[Expr, ...], rows: Scope) -> Expr:
+def _grouping(
+    call: syntax.Call, groups: Grouped, keys: tuple[Expr, ...], sets: tuple[tuple[int, ...], ...], rows: Scope
+) -> Expr:
     """GROUPING(a, b): a bit for each key, 1 where the row adds up over it."""
     meant = tuple(bind_expr(a, rows) for a in call.args)
     if not meant or any(m not in keys for m in meant):
         raise Refused("sql.arguments", place=call.place, function="grouping", signature="grouping(key)")
+    if not sets:  # no row adds up over a key
+        return Constant(0, Domain(Type.INTEGER, Fraction(0), Fraction(0), Fraction(1), nullable=False))
     return groups.level(tuple(keys.index(m) for m in meant))
 
 

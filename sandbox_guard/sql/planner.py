@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 from sandbox_guard.errors import Refused
 from sandbox_guard.sql import syntax
 from sandbox_guard.sql.bind import bind_query, subquery
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.kinds import Open
-from sandbox_guard.sql.plan import Block, Computation, Output, Plan
+from sandbox_guard.sql.plan import Block, Computation, Output, Plan, Supplied
 from sandbox_guard.sql.relation import (
     Computed,
     DistinctOf,
@@ -24,6 +25,7 @@ from sandbox_guard.sql.relation import (
     Ordering,
     Project,
     Released,
+    ReleasedScalar,
     ScalarOf,
     Scan,
     SetOf,
@@ -56,10 +58,10 @@ def plan(
         relation = binding.compute(relation)
     if any(isinstance(n, Scan) for n in nodes(relation.node)):
         raise Refused("sql.public_correlated", place=query.place)
-    steps = tuple(binding.steps)
-    noisy = _Noisy(steps).columns(relation.node)
+    steps, final = _named(tuple(binding.steps), relation.node)
+    noisy = _Noisy(steps).columns(final)
     outputs = tuple(Output(f.column, f.label, f.column.id in noisy) for f in relation.fields)
-    return Plan(steps, _in_key_order(relation.node, outputs), outputs, tuple(binding.notes))
+    return Plan(steps, _in_key_order(final, outputs), outputs, tuple(binding.notes))
 
 
 def digest(plan: Plan) -> str:
@@ -67,6 +69,62 @@ def digest(plan: Plan) -> str:
     Headings do not matter."""
     unlabelled = replace(plan, outputs=tuple(replace(o, label="") for o in plan.outputs), notes=())
     return hashlib.sha256(repr(unlabelled).encode()).hexdigest()
+
+
+Step = Block | Computation
+Name = tuple[type, int]
+"""How a step is named elsewhere: its class and its number."""
+
+
+def _named(steps: tuple[Step, ...], final: Node) -> tuple[tuple[Step, ...], Node]:
+    """Only the steps that the answer names, itself or through others, numbered anew: a CTE that nothing
+    reads must cost nothing."""
+    wanted = _names(final)
+    kept: list[Step] = []
+    for step in reversed(steps):
+        if (type(step), step.index) in wanted:
+            kept.insert(0, step)
+            wanted |= _names(step)
+    if len(kept) == len(steps):
+        return steps, final
+    numbers: dict[Name, int] = {}
+    for step in kept:
+        numbers[type(step), step.index] = sum(kind is type(step) for kind, _ in numbers)
+    return _numbered(tuple(kept), numbers), _numbered(final, numbers)
+
+
+def _names(tree: object) -> set[Name]:
+    return {name for n in nodes(tree) if (name := _name(n)) is not None}
+
+
+def _name(node: object) -> Name | None:
+    match node:
+        case Released(block=index):
+            return Block, index
+        case Computed(index=index) | Supplied(supplier=index) | ReleasedScalar(computation=index):
+            return Computation, index
+    return None
+
+
+def _numbered(tree: Any, numbers: dict[Name, int]) -> Any:
+    """The same tree, its steps and their names under other numbers."""
+    if isinstance(tree, tuple):
+        return tuple(_numbered(item, numbers) for item in tree)
+    if not is_dataclass(tree) or isinstance(tree, type):
+        return tree
+    changed = {f.name: _numbered(getattr(tree, f.name), numbers) for f in fields(tree)}
+    match tree:
+        case Block() | Computation():
+            changed["index"] = numbers[type(tree), tree.index]
+        case Released():
+            changed["block"] = numbers[Block, tree.block]
+        case Computed():
+            changed["index"] = numbers[Computation, tree.index]
+        case Supplied():
+            changed["supplier"] = numbers[Computation, tree.supplier]
+        case ReleasedScalar():
+            changed["computation"] = numbers[Computation, tree.computation]
+    return replace(tree, **changed)
 
 
 def _in_key_order(node: Node, outputs: tuple[Output, ...]) -> Node:
@@ -81,7 +139,7 @@ def _in_key_order(node: Node, outputs: tuple[Output, ...]) -> Node:
 class _Noisy:
     """Which columns depend on a released number, rather than on keys and public data alone."""
 
-    def __init__(self, steps: tuple[Block | Computation, ...]) -> None:
+    def __init__(self, steps: tuple[Step, ...]) -> None:
         self.blocks = {s.index: s for s in steps if isinstance(s, Block)}
         self.computations: dict[int, set[int]] = {}
         for step in steps:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox_guard.errors import Refused
-from sandbox_guard.sql.plan import Block
+from sandbox_guard.sql.plan import Block, MeasureKind, Plan, Sensitivity
 from tests.oracle import Neighbours
 
 SOUND = "sound"
@@ -319,7 +319,7 @@ CASES = [
     (
         11,
         "DISTINCT ON",
-        "sql.distinct_on",
+        "sql.needs_order",
         """SELECT sum(overdue_days) FROM (SELECT DISTINCT ON (firm_id) firm_id, overdue_days FROM loans)""",
     ),
     (
@@ -459,7 +459,7 @@ CASES = [
     (
         24,
         "an overflow for one firm",
-        "sound",
+        "bound.unbounded",
         """SELECT sum(CASE WHEN firm_id = 42 THEN 9223372036854775807 + year ELSE 0 END) FROM loans""",
     ),
     (
@@ -525,6 +525,45 @@ def test_16_what_is_named_twice_is_measured_once(small: Neighbours) -> None:
         assert len(small.planned(sql).blocks) == 1, sql
     shared = "SELECT district, count(*) / (SELECT count(*) FROM loans) FROM loans GROUP BY district"
     assert len(small.planned(shared).blocks) == 2
+
+
+def test_16_what_nothing_reads_is_not_measured(small: Neighbours) -> None:
+    """Steps are numbered anew without it, and all that names them finds them."""
+    unused = "u AS (SELECT year, count(*) FROM loans GROUP BY year HAVING count(*) > (SELECT avg(rate) FROM loans))"
+    read = "t AS (SELECT district, count(*) AS n FROM loans GROUP BY district)"
+    left = "FROM t LEFT JOIN firms f ON f.district = t.district"
+    rest = [
+        f"WITH {{}}{read} SELECT t.district, sum(employees), (SELECT sum(n) FROM t) {left} GROUP BY t.district",
+        f"WITH {{}}{read} SELECT n FROM t",
+        f"WITH {{}}{read} SELECT 1",
+        f"WITH {{}}{read} SELECT count(*) FROM loans WHERE amount > (SELECT 100 * max(n) FROM t)",
+    ]
+    for sql in rest:
+        alone, beside = small.planned(sql.format("")), small.planned(sql.format(unused + ", "))
+        assert [s.index for s in beside.steps] == [s.index for s in alone.steps], sql
+        assert list(map(_measures, beside.blocks)) == list(map(_measures, alone.blocks)), sql
+        assert _rows(small, beside) == _rows(small, alone), sql
+    assert not small.planned(rest[2].format(unused + ", ")).blocks
+
+
+def _measures(block: Block) -> list[tuple[MeasureKind, Sensitivity]]:
+    return [(m.kind, m.sensitivity) for m in block.measures]
+
+
+def _rows(small: Neighbours, planned: Plan) -> list[list[object]]:
+    """The finished table, columns first."""
+    finished = small.exact(planned).finished
+    assert finished is not None
+    return [c.to_pylist() for c in finished.columns]
+
+
+@pytest.mark.parametrize("function", ["GROUPING", "GROUPING_ID"])
+@pytest.mark.parametrize("table", ["loans", "districts"])
+def test_grouping_without_sets_is_zero(small: Neighbours, function: str, table: str) -> None:
+    """It was planned as a column that no step gave: charged, then a fault."""
+    sql = f"SELECT {function}(district) AS g, district, count(*) FROM {table} GROUP BY district"
+    zeros, *_ = _rows(small, small.planned(sql))
+    assert set(zeros) == {0}
 
 
 def test_18_one_measure_with_two_filters_is_two(small: Neighbours) -> None:
