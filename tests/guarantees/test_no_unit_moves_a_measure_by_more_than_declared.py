@@ -23,10 +23,12 @@ from tests import firms, oracle
 from tests.oracle import Neighbours
 from tests.queries import queries
 
-SHORT, LONG = 450, 10_000
+SHORT, LONG = 330, 10_000
 """Accepted queries of the grammar; the templates come on top."""
-SECONDS = 75
-"""The short run ends then, whatever it has reached, and says so if that is too little."""
+SECONDS = 90
+"""Of the processor, for a short run that finds its machine too slow: it fails rather than hang."""
+EXTREME = (1, 2, 4, 42)
+"""All rows in one cell, each in a cell of its own, ties and NULLs; and the corpus's victim."""
 
 
 TEMPLATES = """
@@ -102,14 +104,25 @@ SELECT sum(ln(amount)), sum(sqrt(amount - 100)), sum(1 / nullif(rate, 0)), sum(e
 """.strip().splitlines()
 
 
-@pytest.mark.parametrize("sql", TEMPLATES)
+@pytest.mark.parametrize("sql", TEMPLATES, ids=[f"{i:02}" for i in range(len(TEMPLATES))])
 def test_templates(small: Neighbours, sql: str) -> None:
     try:
         planned = small.planned(sql)
     except Refused as refused:
         pytest.skip(f"refused: {refused.code}")
-    moved = small.moves(planned)
+    moved = small.moves(planned, EXTREME)
     assert not moved, "\n".join(map(str, moved))
+
+
+@pytest.mark.long
+def test_templates_without_each_unit(small: Neighbours) -> None:
+    for sql in TEMPLATES:
+        try:
+            planned = small.planned(sql)
+        except Refused:
+            continue
+        moved = small.moves(planned)
+        assert not moved, sql + "\n" + "\n".join(map(str, moved))
 
 
 @pytest.mark.parametrize("k", [1, 2])
@@ -120,13 +133,13 @@ def test_fewer_rows_of_each_unit(small: Neighbours, k: int) -> None:
             planned = small.planned(sql, rows_per_unit=k)
         except Refused:
             continue
-        moved = small.moves(planned, [1, 2, 4, 42])
+        moved = small.moves(planned, EXTREME)
         assert not moved, sql + "\n" + "\n".join(map(str, moved))
 
 
 def test_generated_queries(small: Neighbours) -> None:
-    seen = _generated(small, SHORT, seeded=20260630, seconds=SECONDS, units=5)
-    assert seen["accepted"] >= SHORT * 0.5, seen
+    seen = _generated(small, SHORT, seeded=20260630, seconds=SECONDS, units=3)
+    assert seen["accepted"] >= SHORT, seen
 
 
 @pytest.mark.long
@@ -141,7 +154,7 @@ def _generated(
 ) -> Counter[str]:
     """`units`: how many units to remove, chosen by the query; None: all."""
     seen: Counter[str] = Counter()
-    deadline = time.monotonic() + seconds
+    deadline = time.process_time() + seconds
 
     @seed(seeded)
     @settings(
@@ -153,7 +166,7 @@ def _generated(
     )
     @given(queries())
     def check(sql: str) -> None:
-        if seen["accepted"] >= wanted or time.monotonic() > deadline:
+        if seen["accepted"] >= wanted or time.process_time() > deadline:
             return
         try:
             planned = small.planned(sql)
