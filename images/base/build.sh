@@ -4,7 +4,11 @@
 set -eu
 
 NAME=${1:-sandbox-guard/base}
-MIRROR=${DEBIAN_MIRROR:?}
+# The mirrors that this machine itself installs from, unless told otherwise.
+mirror_of() { apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | sed -n "s|^$1 \\(.*[^/]\\)/*\$|\\1|p" | head -n 1; }
+MIRROR=${DEBIAN_MIRROR:-$(mirror_of bookworm)}
+SECURITY=${DEBIAN_SECURITY_MIRROR:-$(mirror_of bookworm-security)}
+[ -n "$MIRROR" ] && [ -n "$SECURITY" ] || { echo "设定 DEBIAN_MIRROR 与 DEBIAN_SECURITY_MIRROR / set DEBIAN_MIRROR and DEBIAN_SECURITY_MIRROR" >&2; exit 1; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -15,7 +19,7 @@ debootstrap --variant=minbase --include=python3 bookworm "$work/root" "$MIRROR" 
 cat >"$work/root/etc/apt/sources.list" <<SOURCES
 deb $MIRROR bookworm main
 deb $MIRROR bookworm-updates main
-deb ${DEBIAN_SECURITY_MIRROR:?} bookworm-security main
+deb $SECURITY bookworm-security main
 SOURCES
 export DEBIAN_FRONTEND=noninteractive
 chroot "$work/root" apt-get update -q >>"$work/log"
