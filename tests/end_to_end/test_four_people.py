@@ -77,18 +77,14 @@ def open_notebook(page: Page, project: str, name: str) -> None:
     may drop every request."""
     page.click(f"section[aria-labelledby=project-{project}] .open-project")
     page.wait_for_url("**/lab/**", timeout=READY)
-    page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=READY)
-    page.evaluate(
-        """async () => {
-            const session = jupyterapp.shell.currentWidget.sessionContext;
-            await session.ready;
-            await session.session.kernel.info;
-        }"""
-    )
+    # Lab may show another tab first, and a session is null while it is made.
+    widget = "window.jupyterapp?.shell?.currentWidget"
+    page.wait_for_function(f"{widget}?.context?.path === '{name}' && {widget}.sessionContext", timeout=READY)
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.ready")
     page.wait_for_function(
-        "jupyterapp.shell.currentWidget.sessionContext.session.kernel.connectionStatus === 'connected'",
-        timeout=READY,
+        f"{widget}?.sessionContext?.session?.kernel?.connectionStatus === 'connected'", timeout=READY
     )
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.info.then(() => true)")
     assert page.evaluate("jupyterapp.shell.currentWidget.context.path") == name
 
 
