@@ -208,6 +208,7 @@ def test_a_neighbour_cannot_open_the_server(sign_in: SignIn, product: Product) -
     assert answer.status == 403
 
 
+@pytest.mark.long
 def test_when_the_vault_ends_the_notebook_does_and_opens_again(sign_in: SignIn, product: Product) -> None:
     page = sign_in("chen")
     opened(page)

@@ -92,6 +92,7 @@ def test_life_of_a_deployment(tmp_path: Path) -> None:
     assert not processes(environment)
 
 
+@pytest.mark.long
 def test_a_killed_launcher_leaves_nothing_running_and_the_next_run_goes_on(tmp_path: Path) -> None:
     environment = {**environment_of(tmp_path / "var"), "FIRMS": "200"}
     first = launch(environment)
