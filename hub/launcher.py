@@ -339,7 +339,7 @@ def services(settings: Settings) -> Services:
             "hub",
             [sys.executable, "-m", "jupyterhub", "--config", str(ROOT / "jupyterhub_config.py")],
             bare,
-            f"{settings.address}hub/health",
+            f"http://{settings.hub_host}:{settings.hub_port}/hub/health",
             # It stops the sandboxes first.
             grace=7.0,
         ),
