@@ -89,6 +89,10 @@ def test_is_answered_rightly(city: tuple[Bench, duckdb.DuckDBPyConnection], quer
     _compare(_table(seen.answer), rows, 1e-2 if query["id"] in QUANTILES else 1e-3)
 
 
+WIDTHS = 6
+"""Half-widths of 95 % beyond which an answer is wrong: Laplace noise passes them once in 10^7 cells (its half-width
+is ln 20 = 3 scales, and e^-18 is left), Gaussian noise never."""
+
 Cell = tuple[Any, float]
 """A value and the half-width of its interval, 0 where it has none."""
 
@@ -106,8 +110,8 @@ def _table(answer: dict[str, Any]) -> list[tuple[Cell, ...]]:
 
 def _compare(found: list[tuple[Cell, ...]], exact: list[tuple[Any, ...]], within: float) -> None:
     """Every exact row is there, within a part of the largest number of its column: a group of one loan has
-    as much noise as one of a thousand. A ratio whose own interval is wider is compared with that, twice
-    over. Rows that only the answer has are groups that policy lists and the data does not hold."""
+    as much noise as one of a thousand. What has a wider interval of its own is compared with that, so many
+    times over. Rows that only the answer has are groups that policy lists and the data does not hold."""
     sizes = [_size(column) for column in zip(*exact, strict=True)]
     allowed = [within * s + 1e-6 for s in sizes]
     left = list(found)
@@ -140,7 +144,7 @@ def _same(cell: Cell, wanted: Any, allowed: float) -> bool:
     value, width = cell
     if isinstance(value, float) and (wanted is None or isinstance(wanted, float)):
         # SQL's sum of nothing is NULL; a noisy one is near 0.
-        return abs(value - (wanted or 0.0)) <= max(allowed, 2 * width)
+        return abs(value - (wanted or 0.0)) <= max(allowed, WIDTHS * width)
     return bool(value == wanted)
 
 
