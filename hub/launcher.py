@@ -250,8 +250,9 @@ async def _start(settings: Settings, policies: Policies, supervisor: Supervisor)
         firms = os.environ.get("FIRMS")
         await _command(settings, "demo", *(["--firms", firms] if firms else []))
     with console.status("正在启动… / Starting…"):
-        for service in (*needed.relays, needed.proxy, needed.hub, needed.portal):
-            await supervisor.start(service)
+        await supervisor.start(*needed.relays, needed.proxy)
+        # Together: the hub opens its door only once the portal, which it lists, answers.
+        await supervisor.start(needed.hub, needed.portal)
 
 
 def _missing_demo(settings: Settings, policies: Policies) -> bool:
@@ -339,7 +340,8 @@ def services(settings: Settings) -> Services:
             "hub",
             [sys.executable, "-m", "jupyterhub", "--config", str(ROOT / "jupyterhub_config.py")],
             bare,
-            f"http://{settings.hub_host}:{settings.hub_port}/hub/health",
+            # Through the proxy, as people come: the hub itself answers seconds before the proxy has its route.
+            f"{settings.address}/hub/health",
             # It stops the sandboxes first.
             grace=7.0,
         ),

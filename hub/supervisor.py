@@ -57,9 +57,12 @@ class Supervisor:
         self._running: dict[str, tuple[Service, asyncio.subprocess.Process]] = {}
         self._watchers: list[asyncio.Task[None]] = []
 
-    async def start(self, service: Service) -> None:
-        """Returns when the service is healthy. Raises DidNotStart."""
-        process = await self._launch(service)
+    async def start(self, *services: Service) -> None:
+        """Launch them in this order; returns when all are healthy. Raises DidNotStart."""
+        launched = [(service, await self._launch(service)) for service in services]
+        await asyncio.gather(*(self._until_healthy(service, process) for service, process in launched))
+
+    async def _until_healthy(self, service: Service, process: asyncio.subprocess.Process) -> None:
         deadline = time.monotonic() + PATIENCE
         while not await _healthy(service):
             if process.returncode is not None or time.monotonic() > deadline:

@@ -150,12 +150,7 @@ def session(product: Product, browser: Browser, name: str) -> Iterator[Page]:
     """A page of a fresh browser session, at this person's projects."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="zh-CN")
     page = context.new_page()
-    # The hub is healthy a moment before the proxy has its route.
-    for _ in range(30):
-        page.goto(product.address)
-        if page.locator("#username_input").count():
-            break
-        page.wait_for_timeout(1000)
+    page.goto(product.address)
     page.fill("#username_input", name)
     page.fill("#password_input", product.passwords[name])
     page.click("#login_submit")
