@@ -43,7 +43,9 @@ def main() -> None:
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check"]
     uv = [str(VENV / "bin" / "uv"), "pip", "install", "--python", str(PYTHON)]
     step("安装 uv", "Installing uv", [*pip, "install", "-q", "--require-hashes", "-r", INPUTS[0]])
-    step("安装 Python 依赖", "Installing Python packages", [*uv, "--require-hashes", "-r", INPUTS[1]])
+    # Where it can draw them, uv shows bars of progress; elsewhere it would only list two hundred names.
+    quiet = [] if sys.stderr.isatty() else ["-q"]
+    step("安装 Python 依赖", "Installing Python packages", [*uv, *quiet, "--require-hashes", "-r", INPUTS[1]])
     step("安装本项目", "Installing this project", [*uv, "-q", "--no-deps", "--no-build-isolation", "-e", "."])
     step("安装反向代理", "Installing the proxy", npm("ci", "--omit=dev", "--loglevel=error"))
     STAMP.write_text(digest, "ascii")

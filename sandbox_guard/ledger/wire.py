@@ -247,7 +247,7 @@ class EntryFilter(Message):
     min_rho: Units | None = None
     text: str | None = None
     """Occurs in the SQL or the facts, as the entry encodes it."""
-    before: int | None = None
+    before: Units | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 

@@ -166,6 +166,12 @@ def test_hub_steward_and_auditor_do_theirs(ledger: LedgerStore, address: str, tm
     )
 
 
+def test_a_position_that_no_log_reaches_is_the_asker_s_mistake(ledger: LedgerStore, address: str) -> None:
+    """No database holds it in an integer."""
+    far = {"before": 2**63}
+    assert call(address, "GET /v1/entries", "portal-token", params=far).status_code == 400
+
+
 def test_metrics_count_calls_and_tell_no_duration(
     ledger: LedgerStore, address: str, vault: RemoteLedger
 ) -> None:
