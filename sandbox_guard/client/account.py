@@ -9,8 +9,8 @@ from typing import Any, Self
 import pandas as pd
 
 from sandbox_guard.client.answer import Cost, Remaining, Texts
-from sandbox_guard.client.display import View, Viewed, bare_margin, number, percent
-from sandbox_guard.client.words import pick, say, sentences
+from sandbox_guard.client.display import Bar, View, Viewed, bare_margin, number, percent
+from sandbox_guard.client.words import WORDS, pick, say, sentences
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +48,7 @@ class Estimate(Viewed):
         return {name: margin for name, margin, _ in self.columns}
 
     def price(self) -> str:
-        """What it costs, what remains after it, and how many more like it fit."""
+        """What it costs, and how many more like it fit."""
         price = (
             say("would_be_free")
             if self.free
@@ -58,28 +58,46 @@ class Estimate(Viewed):
                 member=percent(self.cost.percent_member),
             )
         )
-        left = say(
-            "remains",
-            project=percent(self.remaining.percent_project),
-            member=percent(self.remaining.percent_member),
-        )
         more = "" if self.more_like_this is None else say("more_like_this", n=f"{self.more_like_this:,}")
-        return sentences(price, left, more)
+        return sentences(price, more)
+
+    def bars(self) -> list[Bar]:
+        """Both budgets as they would be after this question."""
+        cost, left = self.cost, self.remaining
+        project, member = (0.0, 0.0) if self.free else (cost.percent_project, cost.percent_member)
+        after = Remaining(max(0, left.percent_member - member), max(0, left.percent_project - project))
+        return bars(after, project, member)
 
     def view(self) -> View:
+        noted = any(why for _, _, why in self.columns)
+        heads = [say("column"), say("expected_margin"), *([say("why")] if noted else [])]
         return View(
-            above=[
-                *(pick(note) for note in self.notes),
-                self.price(),
+            above=[*(pick(note) for note in self.notes), self.price()],
+            bars=self.bars(),
+            bars_head=say("remaining_after"),
+            heads=heads,
+            rows=[
+                [name, _expected(margin, why), *([pick(why)] if noted else [])]
+                for name, margin, why in self.columns
             ],
-            heads=[say("column"), say("expected_margin"), say("why")],
-            rows=[[name, _expected(margin, why), pick(why)] for name, margin, why in self.columns],
             right=frozenset({1}),
-            below=[
-                say("nothing_spent"),
-                *([say("strategy", strategy=self.strategy)] if self.strategy else []),
-            ],
+            unbroken=frozenset({0, 1}),
+            below=[sentences(say("nothing_spent"), _strategy(self.strategy))],
         )
+
+
+def bars(left: Remaining, project: float, member: float) -> list[Bar]:
+    """Both budgets: what is left, and the shares that a question takes."""
+    return [
+        Bar(left.percent_project, project, say("level_project")),
+        Bar(left.percent_member, member, say("level_member")),
+    ]
+
+
+def _strategy(names: str) -> str:
+    """What bounds one unit's part in the answer, in words; a strategy unknown to this client by its name."""
+    known = (f"strategy_{name.replace(' ', '_')}" for name in names.split(", ") if name)
+    return sentences(*(say(key) if key in WORDS else say("strategy", strategy=names) for key in known))
 
 
 @dataclass(frozen=True, repr=False)
@@ -117,7 +135,7 @@ class Budget(Viewed):
                     pick(population.get("title")) or population["population"],
                     say(f"level_{level['level']}"),
                     str(level["name"]),
-                    f"{_gauge(level['percent_left'])} {percent(level['percent_left'])}",
+                    Bar(level["percent_left"]),
                     number(level.get("typical_left")),
                     f"({level['epsilon']:.3g}, {level['epsilon_delta']:.1g})",
                 ]
@@ -125,6 +143,7 @@ class Budget(Viewed):
                 for level in population["levels"]
             ],
             right=frozenset({4}),
+            unbroken=frozenset(range(6)),
             below=[say("ask_again_free")],
         )
 
@@ -133,8 +152,3 @@ def _expected(margin: float | None, why: Mapping[str, str] | None) -> str:
     if margin is not None:
         return bare_margin(margin)
     return say("unknown_margin") if why else say("no_noise")
-
-
-def _gauge(percent_left: float) -> str:
-    full = min(10, max(0, round(percent_left / 10)))
-    return "█" * full + "░" * (10 - full)

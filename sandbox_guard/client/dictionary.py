@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from sandbox_guard.client.display import View, Viewed
+from sandbox_guard.client.display import View, Viewed, number
 from sandbox_guard.client.words import pick, say, sentences
 
 VALUES_SHOWN = 8
@@ -50,7 +50,7 @@ class Column:
         if self.values:
             more = " …" if len(self.values) > VALUES_SHOWN else ""
             return ", ".join(str(value) for value in self.values[:VALUES_SHOWN]) + more
-        return f"{self.bounds[0]} … {self.bounds[1]}" if self.bounds else ""
+        return f"{_bound(self.bounds[0])} … {_bound(self.bounds[1])}" if self.bounds else ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +81,14 @@ class Table(Viewed):
                 ]
                 for column in self.columns
             ],
+            unbroken=frozenset({0, 1, 2}),
         )
+
+
+def _bound(bound: object) -> str:
+    """A number as people read it; a date is text."""
+    whole = isinstance(bound, float) and bound.is_integer()
+    return number(int(bound) if whole else bound)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, repr=False)
@@ -173,4 +180,5 @@ class Catalogue(Viewed):
                 ]
                 for table in self.tables
             ],
+            unbroken=frozenset({0, 1, 2}),
         )

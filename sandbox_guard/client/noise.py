@@ -8,6 +8,7 @@ column, because numbers of one row may share a measurement.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from sandbox_guard.client.answer import Answer, Column
-from sandbox_guard.client.display import View, Viewed, figure
+from sandbox_guard.client.display import Band, Figure, View, Viewed, figure
 from sandbox_guard.client.errors import InterfaceError
 from sandbox_guard.client.words import say
 
@@ -39,7 +40,8 @@ class Comparison(Viewed):
     b: str
     column: str
     probability: float
-    figures: tuple[str, str]
+    figures: tuple[Figure, Figure]
+    bands: tuple[Band, Band] | None
 
     @property
     def verdict(self) -> str:
@@ -56,9 +58,17 @@ class Comparison(Viewed):
     def view(self) -> View:
         return View(
             above=[str(self)],
-            heads=["", self.column],
-            rows=[[self.a, self.figures[0]], [self.b, self.figures[1]]],
-            right=frozenset({1}),
+            heads=["", self.column, *([say("band_short")] if self.bands else [])],
+            rows=[
+                [name, shown, *band]
+                for name, shown, band in zip(
+                    (self.a, self.b),
+                    self.figures,
+                    [(band,) for band in self.bands] if self.bands else [(), ()],
+                    strict=True,
+                )
+            ],
+            unbroken=frozenset({0, 2}),
             below=[say("noise_only")],
         )
 
@@ -76,6 +86,7 @@ def compare(answer: Answer, a: Any, b: Any, column: str | None = None) -> Compar
         measured.name,
         float(np.mean(drawn_a > drawn_b)) if row_a != row_b else 0.5,
         (_figure(measured, row_a), _figure(measured, row_b)),
+        _bands(measured, row_a, row_b),
     )
 
 
@@ -156,6 +167,16 @@ def _label(answer: Answer, row: int) -> str:
     return " · ".join(keys) or f"#{row}"
 
 
-def _figure(column: Column, row: int) -> str:
+def _figure(column: Column, row: int) -> Figure:
     low, high = (column.low or ())[row], (column.high or ())[row]
     return figure(column.values[row], low, high, whole=column.type == "integer")
+
+
+def _bands(column: Column, a: int, b: int) -> tuple[Band, Band] | None:
+    """Both numbers on one axis, which spans their intervals; None where a number or margin is missing."""
+    ends = [(cells or ())[row] for cells in (column.low, column.values, column.high) for row in (a, b)]
+    if any(end is None or not math.isfinite(end) for end in ends):
+        return None
+    (low_a, low_b, value_a, value_b, high_a, high_b) = ends
+    start, end = min(low_a, low_b), max(high_a, high_b)
+    return Band(low_a, value_a, high_a, start, end), Band(low_b, value_b, high_b, start, end)

@@ -52,7 +52,7 @@ class History(Viewed, Sequence[Result]):
                 for i, release in enumerate(self.releases)
             ]
             or [["", "", "", say("empty")]],
-            unbroken=frozenset({1, 2}),
+            unbroken=frozenset({0, 1, 2}),
             below=[say("history_hint")] if self.releases else [],
         )
 

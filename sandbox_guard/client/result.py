@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
 from sandbox_guard.client import noise
+from sandbox_guard.client.account import bars
 from sandbox_guard.client.answer import Answer, Column
-from sandbox_guard.client.display import MARKS, View, figure, number, percent, second
+from sandbox_guard.client.display import MARKS, Cell, Figure, View, figure, number, percent, second
 from sandbox_guard.client.errors import InterfaceError
 from sandbox_guard.client.words import pick, say, sentences
 
@@ -165,7 +167,9 @@ class Result(pd.DataFrame):
         cells = [_cells(column, shown) for column in answer.columns]
         return View(
             banner=say("process_backend") if self.trial else None,
-            above=[*_cuts(answer, shown), _money(answer)],
+            above=[*_cuts(answer, shown), _price(answer)],
+            bars=bars(answer.remaining, *_taken(answer)),
+            bars_head=say("remaining"),
             heads=heads,
             rows=list(zip(*cells, strict=True)) if cells else [],
             right=frozenset(i for i, c in enumerate(answer.columns) if c.type in ("integer", "real")),
@@ -209,7 +213,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     return found
 
 
-def _cells(column: Column, shown: int) -> list[str]:
+def _cells(column: Column, shown: int) -> Sequence[Cell]:
     values = list(column.values[:shown])
     if column.low is None or column.high is None:
         # A year or a number that is a key reads badly with thousands separators.
@@ -219,17 +223,17 @@ def _cells(column: Column, shown: int) -> list[str]:
     reliability = column.reliability or [None] * len(values)
     whole = column.type == "integer"
     return [
-        figure(value, low, high, whole=whole) + _reliability(value, low, word)
+        _rated(figure(value, low, high, whole=whole), value, low, word)
         for value, low, word, high in zip(
             values, column.low[:shown], reliability[:shown], column.high[:shown], strict=True
         )
     ]
 
 
-def _reliability(value: Any, low: Any, word: str | None) -> str:
+def _rated(shown: Figure, value: Any, low: Any, word: str | None) -> Figure:
     if word is None and value is not None and low is None:
         word = "caution"  # a margin that nobody knows
-    return f"  {MARKS[word]} {say(word)}" if word else ""
+    return replace(shown, word=word)
 
 
 def _cuts(answer: Answer, shown: int) -> list[str]:
@@ -241,7 +245,7 @@ def _cuts(answer: Answer, shown: int) -> list[str]:
     return cuts
 
 
-def _money(answer: Answer) -> str:
+def _price(answer: Answer) -> str:
     paid = (
         say("free")
         if answer.free
@@ -251,13 +255,13 @@ def _money(answer: Answer) -> str:
             member=percent(answer.cost.percent_member),
         )
     )
-    left = say(
-        "remains",
-        project=percent(answer.remaining.percent_project),
-        member=percent(answer.remaining.percent_member),
-    )
     more = say("more_like_this", n=f"{answer.more_like_this:,}") if answer.more_like_this is not None else ""
-    return sentences(paid, left, more, say("ask_again_free"))
+    return sentences(paid, more, say("ask_again_free"))
+
+
+def _taken(answer: Answer) -> tuple[float, float]:
+    """The shares of both budgets that showing this took."""
+    return (0.0, 0.0) if answer.free else (answer.cost.percent_project, answer.cost.percent_member)
 
 
 def _meaning(answer: Answer) -> list[str]:

@@ -71,6 +71,8 @@ class Sharpening(Viewed):
     def view(self) -> View:
         return View(
             above=[say("sharpen_extra"), self.estimate.price()],
+            bars=self.estimate.bars(),
+            bars_head=say("remaining_after"),
             heads=[say("column"), say("margin_now"), say("margin_then")],
             rows=[[name, bare_margin(now), bare_margin(then)] for name, (now, then) in self.margins.items()],
             right=frozenset({1, 2}),

@@ -58,13 +58,27 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "免费：同一问题此前已发布，再问不计费。",
         "Free: this question was answered before.",
     ),
-    "remains": (
-        "剩余：项目 {project}，个人 {member}。",
-        "Remaining: project {project}, your own {member}.",
-    ),
+    "remains": ("{head}：{left}。", "{head}: {left}."),
+    "remaining": ("剩余", "Remaining"),
+    "remaining_after": ("问后剩余", "Remaining afterwards"),
+    "comma": ("，", ", "),
+    "bar_now": ("剩余 {left}，本次 {now}", "{left} left, this question {now}"),
     "more_like_this": ("还可再问约 {n} 个类似的问题。", "About {n} more like it fit."),
     "ask_again_free": ("再问同一问题免费。", "Asking again is free."),
     "strategy": ("做法：{strategy}", "Strategy: {strategy}"),
+    "strategy_one_row": (
+        "每个受保护的单元在表中至多一行，无须截断。",
+        "Each protected unit has at most one row, so nothing is cut off.",
+    ),
+    "strategy_rank": (
+        "每个受保护的单元只计规定行数以内的记录。",
+        "Of each protected unit, rows count up to a fixed number.",
+    ),
+    "strategy_per_unit": (
+        "先按每个受保护的单元汇总，再合计。",
+        "Rows are summed up for each protected unit first, then over all.",
+    ),
+    "strategy_public": ("只用公开数据。", "Public data only."),
     "nothing_spent": ("这是估价，没有花费预算。", "This is an estimate. Nothing was spent."),
     "meaning": (
         "± 是噪声误差：100 次这样的回答中，约有 95 次真实值落在此范围内。",
@@ -220,7 +234,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "left": ("剩余", "Left"),
     "typical_left": ("约可再问", "Typical questions left"),
     "spent_so_far": ("累计 (ε, δ)", "Spent so far (ε, δ)"),
-    "level_member": ("个人", "you"),
+    "level_member": ("个人", "your own"),
     "level_project": ("项目", "project"),
     "level_population": ("隐私单元总体", "population"),
     "level_dataset": ("数据集", "dataset"),
@@ -262,5 +276,6 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "只计噪声，不计抽样、截断等其他误差。",
         "From the noise alone: sampling, clipping and other errors are not counted.",
     ),
+    "band_short": ("误差带", "noise margin"),
     "band": ("误差带：噪声误差，95 %", "Bands: noise margin, 95 %"),
 }

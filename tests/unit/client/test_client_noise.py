@@ -13,13 +13,25 @@ from sandbox_guard.client.answer import Answer, Column, Cost, Remaining
 from sandbox_guard.client.errors import InterfaceError
 
 SEEDS = 1000
+
+
+@pytest.fixture(params=[1_000, pytest.param(noise.SIMULATIONS, marks=pytest.mark.long)])
+def simulations(request: pytest.FixtureRequest) -> int:
+    """Of one comparison: the product's own in the long run, fewer in the short one."""
+    return int(request.param)
+
+
 HALF = {"gaussian": 1.959963984540054, "laplace": float(np.log(20))}
 """Half-width of the 95 % interval of noise of scale 1."""
 
 
+def _name(i: int) -> str:
+    return chr(ord("a") + i) if i < 26 else f"a{i}"
+
+
 def answer(values: list[float], *, kind: str = "gaussian", scale: float = 1.0, type_: str = "real") -> Answer:
     half = HALF[kind] * scale
-    key = Column("k", "string", True, [chr(ord("a") + i) for i in range(len(values))])
+    key = Column("k", "string", True, [_name(i) for i in range(len(values))])
     number = Column(
         "x", type_, False, values, [v - half for v in values], [v + half for v in values], None, kind
     )
@@ -43,39 +55,54 @@ def drawn(kind: str, random: np.random.Generator, size: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "laplace"])
-def test_compare_is_right_as_often_as_it_says(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_is_right_as_often_as_it_says(
+    kind: str, simulations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Truths spread evenly over a range far wider than the noise; what was said against what was true."""
-    monkeypatch.setattr(noise, "SIMULATIONS", 4000)
+    monkeypatch.setattr(noise, "SIMULATIONS", simulations)
     random = np.random.default_rng(1)
-    said, right = [], []
-    for _ in range(SEEDS):
-        gap = random.uniform(-8, 8)
-        released = np.array([gap, 0]) + drawn(kind, random, 2)
-        comparison = noise.compare(answer(list(released), kind=kind), "a", "b")
-        said.append(max(comparison.probability, 1 - comparison.probability))
-        right.append((comparison.probability > 0.5) == (gap > 0))
+    gaps = random.uniform(-8, 8, SEEDS)
+    pairs = np.stack([gaps, np.zeros(SEEDS)], axis=1) + drawn(kind, random, (SEEDS, 2))
+    above = np.array(
+        [noise.compare(answer(list(pair), kind=kind), "a", "b").probability for pair in pairs.tolist()]
+    )
+    said, right = np.maximum(above, 1 - above), (above > 0.5) == (gaps > 0)
     for low, high in ((0.5, 0.8), (0.8, 0.95), (0.95, 1.0001)):
-        within = [i for i, p in enumerate(said) if low <= p < high]
-        assert len(within) > 50
-        expected = np.mean([said[i] for i in within])
-        error = 4 * np.sqrt(expected * (1 - expected) / len(within)) + 0.01
-        assert abs(np.mean([right[i] for i in within]) - expected) < error
+        within = (low <= said) & (said < high)
+        assert within.sum() > 50
+        expected = said[within].mean()
+        error = 4 * np.sqrt(expected * (1 - expected) / within.sum()) + 0.01
+        assert abs(right[within].mean() - expected) < error
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "laplace"])
-def test_equal_figures_are_rarely_told_apart(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noise, "SIMULATIONS", 4000)
-    random = np.random.default_rng(2)
+def test_equal_figures_are_rarely_told_apart(
+    kind: str, simulations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noise, "SIMULATIONS", simulations)
+    pairs = drawn(kind, np.random.default_rng(2), (SEEDS, 2))
     told = sum(
-        noise.compare(answer(list(drawn(kind, random, 2)), kind=kind), "a", "b").verdict != "cannot tell"
-        for _ in range(SEEDS)
+        noise.compare(answer(list(pair), kind=kind), "a", "b").verdict != "cannot tell"
+        for pair in pairs.tolist()
     )
     assert told / SEEDS < 0.13, "5 % on either side, and the error of 1,000 tries"
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "laplace"])
 def test_draws_hold_the_truth_in_95_of_100(kind: str) -> None:
+    """A thousand truths in one table, each with noise of its own."""
     random = np.random.default_rng(3)
+    truths = random.uniform(-100, 100, SEEDS)
+    released = answer((truths + drawn(kind, random, SEEDS)).tolist(), kind=kind)
+    tables = noise.draws(released, 400, 3)["x"].to_numpy().reshape(400, SEEDS)
+    low, high = np.quantile(tables, [0.025, 0.975], axis=0)
+    assert 0.93 <= np.mean((low <= truths) & (truths <= high)) <= 0.97
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["gaussian", "laplace"])
+def test_draws_hold_the_truth_for_each_of_a_thousand_seeds(kind: str) -> None:
+    random = np.random.default_rng(4)
     held = 0
     for seed in range(SEEDS):
         truth = random.uniform(-100, 100)

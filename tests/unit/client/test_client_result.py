@@ -114,7 +114,7 @@ def test_many_rows_say_how_many_are_shown(guard: Session, vault: Vault) -> None:
     vault.wide = 3200
     result = guard.sql("SELECT 1")
     assert "显示 3,200 行中的 20 行" in result._repr_html_()
-    assert result._repr_html_().split("<details>")[0].count("<tr>") == 21
+    assert result._repr_html_().split("<details")[0].count("<tr>") == 21
     assert len(result) == 3200
 
 
@@ -171,7 +171,7 @@ def test_it_can_be_pickled(result: Result) -> None:
     ],
 )
 def test_figures(value: Any, low: Any, high: Any, whole: bool, shown: str) -> None:
-    assert figure(value, low, high, whole=whole) == shown
+    assert figure(value, low, high, whole=whole).text() == shown
 
 
 def test_a_hundred_thousand_rows_arrive_in_two_seconds(guard: Session, vault: Vault) -> None:
