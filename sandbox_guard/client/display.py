@@ -20,7 +20,7 @@ _COLOURS: Final = {"high": "#2e8b57", "usable": "#b07a00", "caution": "#d9453b"}
 """Each stands out from a white page and from a dark one."""
 
 _NOTE = "color:var(--jp-ui-font-color1,#444);margin:.15em 0"
-_QUIET = "color:var(--jp-ui-font-color2,#616161);margin:.15em 0;font-size:.92em"
+_QUIET = "color:var(--jp-ui-font-color1,#444);opacity:.85;margin:.15em 0;font-size:.92em"
 _BANNER = "border-left:4px solid #b07a00;padding:.1em .7em;margin:.2em 0 .4em;font-size:.92em"
 _LEFT, _NOW, _TRACK = "#0072b2", "#e69f00", "#8b9aa7"
 
@@ -75,7 +75,7 @@ class Bar:
             "display:inline-block;vertical-align:baseline;width:7em;height:.65em;border-radius:.35em;"
             f"overflow:hidden;border:1px solid {_TRACK}"
         )
-        said = escape(say("bar_now", left=percent(self.left), now=percent(self.now)), quote=True)
+        said = escape(say("bar_now" if self.now else "bar", left=percent(self.left), now=percent(self.now)))
         return (
             f'<span style="white-space:nowrap">{escape(self.label)} '
             f'<span role="img" title="{said}" aria-label="{said}" style="{whole}">'
@@ -118,6 +118,8 @@ class View:
     """Banner, lines, bars, a table, more lines, and details to unfold."""
 
     banner: str | None = None
+    lead: str = ""
+    """What all the rest is about, in one sentence."""
     above: Sequence[str] = ()
     bars: Sequence[Bar] = ()
     """What is left of budgets, under `bars_head`."""
@@ -136,6 +138,8 @@ class View:
         parts = ["<div>"]
         if self.banner:
             parts.append(f'<p style="{_BANNER}">⚠ {escape(self.banner)}</p>')
+        if self.lead:
+            parts.append(f'<p style="{_NOTE}"><strong>{escape(self.lead)}</strong></p>')
         parts += [f'<p style="{_NOTE}">{escape(line)}</p>' for line in self.above]
         if self.bars:
             bars = "&emsp;".join(bar.html() for bar in self.bars)
@@ -183,6 +187,7 @@ class View:
 
     def text(self) -> str:
         lines = [f"[!] {self.banner}"] if self.banner else []
+        lines += [self.lead] if self.lead else []
         lines += self.above
         if self.bars:
             left = say("comma").join(bar.text() for bar in self.bars)

@@ -57,7 +57,7 @@ class Comparison(Viewed):
 
     def view(self) -> View:
         return View(
-            above=[str(self)],
+            lead=str(self),
             heads=["", self.column, *([say("band_short")] if self.bands else [])],
             rows=[
                 [name, shown, *band]

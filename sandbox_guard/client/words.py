@@ -62,6 +62,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "remaining": ("剩余", "Remaining"),
     "remaining_after": ("问后剩余", "Remaining afterwards"),
     "comma": ("，", ", "),
+    "bar": ("剩余 {left}", "{left} left"),
     "bar_now": ("剩余 {left}，本次 {now}", "{left} left, this question {now}"),
     "more_like_this": ("还可再问约 {n} 个类似的问题。", "About {n} more like it fit."),
     "ask_again_free": ("再问同一问题免费。", "Asking again is free."),

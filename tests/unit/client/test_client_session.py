@@ -55,7 +55,7 @@ def test_try_sql_returns_the_refusal(guard: Session) -> None:
 
 
 def test_budget_catalogue_history_and_analyses(guard: Session) -> None:
-    assert "██" in guard.budget()._repr_html_()
+    assert 'aria-label="剩余 70 %' in guard.budget()._repr_html_()
     assert guard.budget().frame()["percent_left"].tolist() == [70.0, 92.5]
     catalogue = guard.catalogue()
     assert catalogue["ENT"].private
