@@ -28,11 +28,12 @@ from sandbox_guard.engines.engine import Engine
 from sandbox_guard.engines.finish import Finisher
 from sandbox_guard.engines.versions import serving
 from sandbox_guard.errors import Fault, Refused
-from sandbox_guard.guard import Asked, Guard
+from sandbox_guard.guard import Guard
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.wire import Act, Asker, Terms
 from sandbox_guard.policy.model import Bilingual, Budget, Policies, Project
 from sandbox_guard.policy.terms import compile_terms
+from sandbox_guard.pricing import Asked
 from sandbox_guard.privacy.account import to_epsilon
 from sandbox_guard.release_time import Costs, calibrated, release_time
 from sandbox_guard.sql.plan import Plan
@@ -262,7 +263,7 @@ def measured(
 
 def _release_time(stand: Stand, planned: Plan) -> float | None:
     try:
-        return release_time(planned, stand.guard.catalogue, stand.costs)
+        return release_time(planned, stand.guard.pricing.catalogue, stand.costs)
     except Refused:
         return None
 

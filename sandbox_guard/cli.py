@@ -13,8 +13,9 @@ import httpx
 import typer
 from rich.console import Console
 
-from sandbox_guard.ledger.commands import audit_app, ledger_app
+from sandbox_guard.ledger.commands import audit_app, ledger_app, logged_leaves
 from sandbox_guard.ledger.wire import Act, EntryKind, Terms
+from sandbox_guard.policy.archive import files_of
 from sandbox_guard.policy.document import PolicyError
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Policies
@@ -68,11 +69,35 @@ def policy_apply(
             console.print(f"已经生效，未作更改 / In force already, nothing changed. {read.digest[:16]}")
             return
         body = {
-            "terms": Terms.model_validate(compile_terms(read)).model_dump(mode="json"),
+            "terms": Terms.model_validate({**compile_terms(read), "files": files_of(policies)}).model_dump(
+                mode="json"
+            ),
             "act": Act(actor=getpass.getuser(), reason=reason).model_dump(mode="json"),
         }
         position = _answer(ledger.put("/v1/terms", json=body))["position"]
     console.print(f"策略已生效，日志第 {position} 条 / In force, log entry {position}. {read.digest[:16]}")
+
+
+@audit_app.command("replan")
+def audit_replan(
+    export: Annotated[
+        Path | None,
+        typer.Argument(
+            help="导出的日志或项目证据包 · An exported log or evidence bundle; else the ledger itself."
+        ),
+    ] = None,
+) -> None:
+    """逐条重新计划日志中的查询，比对边界与价格 · Plan each logged query again; compare bounds and price.
+
+    A yes, or a no that names the first entry that differs; the exit status is 0 or 1.
+    """
+    from sandbox_guard.replan import replan  # loads the whole planner, which other commands need not wait for
+
+    found = replan(logged_leaves(export))
+    for language in ("zh", "en"):
+        for sentence in found.sentences(language):
+            console.print(sentence)
+    raise typer.Exit(0 if found.difference is None else 1)
 
 
 Reason = Annotated[str, typer.Option(help="记入日志的理由 · Why, for the log.")]

@@ -8,24 +8,19 @@ after it.
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from sandbox_guard import answers
+from sandbox_guard import answers, logged
 from sandbox_guard.errors import Fault, Refused, Text
 from sandbox_guard.intervals import direct_measure, intervals
 from sandbox_guard.ledger.wire import (
-    Amount,
     Asker,
     Balance,
     Charge,
@@ -34,47 +29,16 @@ from sandbox_guard.ledger.wire import (
     Question,
     RefusalReport,
     Release,
-    Spend,
 )
-from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Analysis, Policies
-from sandbox_guard.privacy.price import Ask, Margin, PriceRequest, Quote, Rho, quote, read_ask
+from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Policies
+from sandbox_guard.pricing import Asked, Priced, Pricing, datasets_read, guard_version, opendp_version
+from sandbox_guard.privacy.price import Ask, Margin, Rho, read_ask
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Finish, Rows, finish, measure
 from sandbox_guard.sharpening import why_not_sharper
 from sandbox_guard.sql import suggest
-from sandbox_guard.sql.catalogue import Catalogue
-from sandbox_guard.sql.parse import parse
 from sandbox_guard.sql.plan import MeasureKind, Plan
-from sandbox_guard.sql.planner import digest, plan
 from sandbox_guard.sql.printer import print_block
-from sandbox_guard.sql.relation import Scan
-from sandbox_guard.sql.walk import nodes
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request, as it arrives."""
-
-    sql: str | bytes
-    request_id: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    rho: float | None = None
-    epsilon: float | None = None
-    pure: bool = False
-    share: float | None = None
-    margin: float | Mapping[str, float] | None = None
-    rows_per_unit: int | None = None
-    analysis: Analysis | None = None
-
-
-@dataclass(frozen=True)
-class Priced:
-    """A question that may be asked, and its price. Nothing has been read."""
-
-    plan: Plan
-    quote: Quote
-    question: Question
-    spends: tuple[Spend, ...]
 
 
 class Engine(Rows, Protocol):
@@ -98,7 +62,7 @@ class Guard:
         """`unavailable` says why a granted dataset has no version in force."""
         self.policies = policies
         self.project = policies.projects[asker.project]
-        self.catalogue = Catalogue.of(policies, self.project)
+        self.pricing = Pricing.of(policies, asker.project)
         self.asker = asker
         self.ledger = ledger
         self.engine = engine
@@ -128,10 +92,7 @@ class Guard:
     def price(self, asked: Asked) -> Priced:
         """Everything that is decided before the charge."""
         planned = self._plan(asked)
-        ask = self._ask(asked, planned)
-        priced = quote(PriceRequest.of(planned, self._query_delta_units(planned)), ask)
-        question = self._question(asked, planned, ask)
-        return Priced(planned, priced, question, _spends(priced))
+        return self.pricing.price(asked, planned, self._ask(asked, planned), self._versions(planned))
 
     def _measured(self, priced: Priced, charge: Charge) -> str:
         """Exact → noise → finish. Whatever goes wrong here is a Fault without a word of why."""
@@ -249,17 +210,12 @@ class Guard:
     # ------------------------------------------------------------------------------- parts
 
     def _plan(self, asked: Asked) -> Plan:
-        sql = asked.analysis.sql if asked.analysis is not None else asked.sql
         try:
-            return self._bound(sql, asked)
+            return self.pricing.plan(asked)
         except Refused as refused:
-            if isinstance(sql, str) and asked.analysis is None:
-                refused.instead = refused.instead or self._instead(sql, refused, asked)
+            if isinstance(asked.sql, str) and asked.analysis is None:
+                refused.instead = refused.instead or self._instead(asked.sql, refused, asked)
             raise
-
-    def _bound(self, sql: str | bytes, asked: Asked) -> Plan:
-        query = parse(sql, asked.parameters)
-        return plan(query, self.catalogue, today=dt.date.today(), rows_per_unit=asked.rows_per_unit)
 
     def _instead(self, sql: str, refused: Refused, asked: Asked) -> str | None:
         """The query with its ranges written out, if that is all it lacks."""
@@ -270,7 +226,7 @@ class Guard:
             written = suggest.clamped(written, refused.place)
             try:
                 if written is not None:
-                    self._bound(written, asked)
+                    self.pricing.plan(asked, written)
                     return written
             except Refused as next_:
                 refused = next_
@@ -339,58 +295,48 @@ class Guard:
         ]
         return max(0, min(left, default=0))
 
-    def _query_delta_units(self, planned: Plan) -> int:
-        deltas = [self.policies.populations[b.population].query_delta for b in planned.blocks]
-        return int(min(deltas, default=0) * DELTA_UNITS)
-
     def _query_delta(self, planned: Plan) -> float:
-        return max(self._query_delta_units(planned), 1) / DELTA_UNITS
+        return max(self.pricing.query_delta_units(planned), 1) / DELTA_UNITS
 
-    def _question(self, asked: Asked, planned: Plan, ask: Ask) -> Question:
-        names = sorted(self._tables_read(planned))
+    def _versions(self, planned: Plan) -> dict[str, str]:
+        """Those in force, of the datasets that it reads."""
         versions = self.engine.versions()
-        for name in names:
+        for name in datasets_read(planned):
             if name not in versions:
                 raise self.unavailable(name) or Refused("data.missing", dataset=name)
-        digest_ = hashlib.sha256(
-            json.dumps([digest(planned), repr(ask), asked.rows_per_unit, self.policies.digest]).encode()
-        ).hexdigest()
-        return Question(
-            digest=digest_,
-            versions={n: versions[n] for n in names},
-            analysis=asked.analysis.name if asked.analysis else None,
-            analysis_digest=asked.analysis.digest if asked.analysis else None,
-        )
-
-    def _tables_read(self, planned: Plan) -> set[str]:
-        return {n.dataset for n in nodes((planned.steps, planned.final)) if isinstance(n, Scan)}
+        return {name: versions[name] for name in datasets_read(planned)}
 
     def _charge_request(self, asked: Asked, priced: Priced) -> ChargeRequest:
         return ChargeRequest(
             request_id=asked.request_id,
             question=priced.question,
             spends=priced.spends,
-            sql=_text(asked.sql if asked.analysis is None else asked.analysis.sql),
-            parameters={k: str(v) for k, v in asked.parameters.items()},
-            plan_digest=hashlib.sha256(
-                json.dumps([digest(priced.plan), priced.quote.as_dict()], sort_keys=True).encode()
-            ).hexdigest(),
+            sql=_text(asked.text),
+            parameters=logged.parameter_texts(asked.parameters),
+            parameter_types=logged.parameter_types(asked.parameters),
+            ask=logged.ask_text(priced.ask),
+            rows_per_unit=asked.rows_per_unit,
+            today=asked.today,
+            plan_digest=priced.plan_digest,
             policy_digest=self.policies.digest,
-            guard_version=_version("sandbox-guard"),
-            opendp_version=_version("opendp"),
+            guard_version=guard_version(),
+            opendp_version=opendp_version(),
         )
 
     def _log_refusal(self, asked: Asked, refused: Refused) -> None:
-        sql = asked.sql if asked.analysis is None else asked.analysis.sql
         self.ledger.refuse(
             self.asker,
             RefusalReport(
                 request_id=asked.request_id,
-                sql=_text(sql),
-                parameters={k: str(v) for k, v in asked.parameters.items()},
+                sql=_text(asked.text),
+                parameters=logged.parameter_texts(asked.parameters),
+                parameter_types=logged.parameter_types(asked.parameters),
+                rows_per_unit=asked.rows_per_unit,
+                today=asked.today,
                 code=refused.code,
                 policy_digest=self.policies.digest,
                 analysis=asked.analysis.name if asked.analysis else None,
+                guard_version=guard_version(),
             ),
         )
 
@@ -415,25 +361,7 @@ class Guard:
         )
 
 
-def _spends(quoted: Quote) -> tuple[Spend, ...]:
-    return tuple(
-        Spend(
-            population=population,
-            cost=Amount(rho=amount.rho, delta=amount.delta),
-            datasets={d: Amount(rho=a.rho, delta=a.delta) for d, a in quoted.by_dataset(population).items()},
-        )
-        for population, amount in quoted.by_population().items()
-    )
-
-
 def _text(sql: str | bytes) -> str:
     """What was sent, as text that can be logged: what is no UTF-8 is shown as such."""
     raw = sql if isinstance(sql, bytes) else sql.encode("utf-8", "surrogatepass")
     return raw[:70_000].decode("utf-8", "replace")
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "0"

@@ -27,11 +27,12 @@ from sandbox_guard.engines.current import CurrentData
 from sandbox_guard.engines.duckdb import Limits
 from sandbox_guard.engines.finish import Finisher
 from sandbox_guard.errors import Fault, Refused, Text
-from sandbox_guard.guard import Asked, Guard
+from sandbox_guard.guard import Guard
 from sandbox_guard.ledger.remote import RemoteLedger
 from sandbox_guard.ledger.wire import Asker
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Analysis, Column, Dataset, Policies, Project, Role, Table
+from sandbox_guard.pricing import Asked
 from sandbox_guard.sql import functions
 
 QUERY = "custom:sandbox-guard:query"

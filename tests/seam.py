@@ -29,12 +29,13 @@ from sandbox_guard import release as releasing
 from sandbox_guard.engines.engine import InProcess
 from sandbox_guard.engines.versions import serving
 from sandbox_guard.errors import Fault, Refused
-from sandbox_guard.guard import Asked, Guard
+from sandbox_guard.guard import Guard
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.wire import Act, Asker, Terms
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Policies
 from sandbox_guard.policy.terms import compile_terms
+from sandbox_guard.pricing import Asked
 from sandbox_guard.privacy.account import to_epsilon
 from sandbox_guard.steward.load import load
 from tests.local import LocalFinisher

@@ -22,7 +22,7 @@ from sandbox_guard.ledger.evidence import write_bundle, write_csv, write_parquet
 from sandbox_guard.ledger.settings import Settings
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.tables import compare_tables
-from sandbox_guard.ledger.verify import Verdict, verify
+from sandbox_guard.ledger.verify import Verdict, evidence_leaves, leaves, verify
 from sandbox_guard.ledger.wire import Act, Entry, EntryFilter, EntryKind
 
 ledger_app = typer.Typer(help="备份与恢复预算台账 · Back up and restore the ledger.")
@@ -215,6 +215,17 @@ def _explained() -> Iterator[None]:
     except NotRestored as error:
         typer.echo(f"未执行 · not done: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+def logged_leaves(export: Path | None) -> Iterator[bytes]:
+    """The entries of an export, of an evidence bundle (a zip), or of the ledger itself."""
+    if export is None:
+        yield from leaves(line.encode("ascii") for line in _store().export())
+    elif export.suffix == ".zip":
+        yield from evidence_leaves(export)
+    else:
+        with export.open("rb") as lines:
+            yield from leaves(lines)
 
 
 def _store() -> LedgerStore:

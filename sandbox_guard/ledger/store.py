@@ -265,6 +265,7 @@ class LedgerStore:
                 "policy_digest": terms.policy_digest,
                 "accounts": sorted(caps, key=lambda cap: str(cap["account"])),
                 "projects": [project.model_dump(mode="json") for project in terms.projects],
+                "files": terms.files,
             }
             return tx.append(EntryKind.POLICY, act.actor, None, facts)
 

@@ -316,6 +316,20 @@ def verify_evidence(bundle: Path, public_key: str | None = None) -> Verdict:
     return Verdict("good", len(lines))
 
 
+def leaves(export: Iterable[bytes]) -> Iterator[bytes]:
+    """The entries among the lines of an export."""
+    for line in export:
+        value = _parsed(line.rstrip(b"\n"))
+        if value is not None and "position" in value:
+            yield line.rstrip(b"\n")
+
+
+def evidence_leaves(bundle: Path) -> Iterator[bytes]:
+    with zipfile.ZipFile(bundle) as archive:
+        for line in archive.read("entries.jsonl").splitlines():
+            yield json.loads(line)["leaf"].encode("ascii")
+
+
 @dataclass
 class _Reading:
     """An export taken apart, up to the first entry that is not where it belongs."""

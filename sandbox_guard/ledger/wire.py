@@ -61,6 +61,8 @@ class Terms(Message):
     policy_digest: Digest
     accounts: tuple[AccountCap, ...]
     projects: tuple[ProjectTerms, ...]
+    files: dict[str, str] = {}
+    """The policy files themselves, by path: whoever has the log can plan each of its queries again."""
 
 
 # ----------------------------------------------------------------------- a sandbox's own calls
@@ -99,6 +101,11 @@ class ChargeRequest(Message):
     spends: tuple[Spend, ...]
     sql: str
     parameters: dict[str, str] = {}
+    parameter_types: dict[str, str] = {}
+    ask: str = ""
+    """The price that was asked for, as text: with `today`, what `audit replan` needs to plan it again."""
+    rows_per_unit: int | None = None
+    today: dt.date | None = None
     plan_digest: Digest
     policy_digest: Digest
     releases_used: tuple[str, ...] = ()
@@ -152,9 +159,13 @@ class RefusalReport(Message):
     request_id: str
     sql: str
     parameters: dict[str, str] = {}
+    parameter_types: dict[str, str] = {}
+    rows_per_unit: int | None = None
+    today: dt.date | None = None
     code: str
     policy_digest: Digest
     analysis: str | None = None
+    guard_version: str = ""
 
 
 # ------------------------------------------------------------------------------ budgets, log

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sandbox_guard.errors import Refused
-from sandbox_guard.guard import Asked
+from sandbox_guard.pricing import Asked
 from sandbox_guard.sql.plan import Discovered
 from tests import oracle
 from tests.attacks import CORPUS, Case, attacks

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sandbox_guard.guard import Asked
+from sandbox_guard.pricing import Asked
 from tests.oracle import Spy
 from tests.seam import Bench
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox_guard.errors import Place, Refused
-from sandbox_guard.guard import Asked
+from sandbox_guard.pricing import Asked
 from sandbox_guard.sql.suggest import clamped
 from tests.small import City, city
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_guard.guard import Asked
+from sandbox_guard.pricing import Asked
 from sandbox_guard.privacy.quantile import Quantile
 from tests.small import City, city, moved
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox_guard.guard import Asked
 from sandbox_guard.policy.model import Policies
+from sandbox_guard.pricing import Asked
 from sandbox_guard.sql.printer import print_block
 from tests.firms import Rows, many, policies
 from tests.seam import Bench, bench
