@@ -50,7 +50,7 @@ bench: install ## 性能对比 / benchmarks
 	$(BIN)/python -m bench
 
 images: install ## 容器镜像 / container images (needs Docker; BASE=<image> where a registry answers)
-	@BASE="$(BASE)" images/build.sh
+	@BASE="$(BASE)" images/build.sh $(IMAGES)
 
 clean: ## 删除安装与数据（先询问）/ remove what was installed and all data (asks first; YES=1)
 	@echo "将删除 / This removes:"

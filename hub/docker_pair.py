@@ -401,8 +401,48 @@ def make_uplink(client: docker.APIClient, settings: Settings) -> None:
 
 
 def missing_images(client: docker.APIClient) -> list[str]:
-    there = {tag.partition(":")[0] for image in client.images() for tag in image["RepoTags"] or ()}
-    return sorted(set(IMAGES.values()) - there)
+    return sorted(set(IMAGES.values()) - _images(client))
+
+
+def has_image(client: docker.APIClient, name: str) -> bool:
+    return name in _images(client)
+
+
+def _images(client: docker.APIClient) -> set[str]:
+    return {tag.partition(":")[0] for image in client.images() for tag in image["RepoTags"] or ()}
+
+
+def try_a_container(client: docker.APIClient, settings: Settings) -> None:
+    """Runs a notebook's container, in which nothing is started, with a folder of ours in it. Raises DockerException
+    where the engine cannot: one that answers may lack a limit, or not see this machine's files."""
+    mark = settings.home / "run" / "engine"
+    (mark / "seen").mkdir(parents=True, exist_ok=True)
+    mark.chmod(0o755)
+    container = Container(
+        Role.NOTEBOOK,
+        f"{uplink_name(settings.home)}-trial",
+        ["/usr/bin/test", "-d", "/samples/seen"],
+        {},
+        {INSTALLATION: installation(settings.home)},
+        mounts=[read_only(mark, "/samples")],
+    )
+    host_config = client.create_host_config(**container.host_config(uplink_name(settings.home)))
+    host_config["MaskedPaths"] = container.masked
+    uid = uid_of(container.role)
+    created = client.create_container(
+        image=IMAGES[container.role],
+        name=container.name,
+        command=container.command,
+        labels=dict(container.labels),
+        user=f"{uid}:{uid}",
+        host_config=host_config,
+    )
+    try:
+        client.start(created["Id"])
+        if (status := client.wait(created["Id"], timeout=30)["StatusCode"]) != 0:
+            raise DockerException(f"a container does not see {mark}: {status}")
+    finally:
+        _remove_container(client, created["Id"], 0)
 
 
 def sweep(client: docker.APIClient, home: Path) -> None:

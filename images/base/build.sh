@@ -4,6 +4,7 @@
 set -eu
 
 NAME=${1:-sandbox-guard/base}
+LABEL=${2:-}
 # The mirrors that this machine itself installs from, unless told otherwise.
 mirror_of() { apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | sed -n "s|^$1 \\(.*[^/]\\)/*\$|\\1|p" | head -n 1; }
 MIRROR=${DEBIAN_MIRROR:-$(mirror_of bookworm)}
@@ -33,5 +34,5 @@ rm -rf usr/share/doc usr/share/man usr/share/info usr/share/locale var/cache/apt
 printf 'nameserver 127.0.0.1\n' >etc/resolv.conf
 printf 'localhost\n' >etc/hostname
 
-tar --sort=name --mtime=@0 --numeric-owner -cf - . | docker import --change 'CMD ["/usr/bin/python3"]' - "$NAME" >/dev/null
+tar --sort=name --mtime=@0 --numeric-owner -cf - . | docker import --change 'CMD ["/usr/bin/python3"]' ${LABEL:+--change "LABEL $LABEL"} - "$NAME" >/dev/null
 docker image inspect --format '{{index .RepoTags 0}}  {{.Size}} bytes' "$NAME"

@@ -71,6 +71,8 @@ def environment_of(home: Path) -> dict[str, str]:
         **os.environ,
         **ports,
         "SANDBOX_GUARD_HOME": str(home),
+        # Whatever this machine has: the fastest to start. What is meant for another backend says so.
+        "SANDBOX_GUARD_BACKEND": "process",
         "FIRMS": str(FIRMS),
         "COLUMNS": "160",
     }

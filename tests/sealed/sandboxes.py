@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,25 @@ from tests.end_to_end.conftest import Product, environment_of, launch, stop
 
 REQUIRED = "docker" in os.environ.get("SANDBOX_GUARD_REQUIRE", "").split(",")
 ATTEMPTS = Path(__file__).with_name("attempts.py")
-SUBNET = f"10.{232 + os.getpid() % 20}.0.0/16"
-"""Not the product's own default, and rarely that of another run of these tests on the same engine."""
 BRIDGE, OUTWARD = (f"sg-control-{name}-{os.getpid()}" for name in ("bridge", "outward"))
 SPARE = 200
 """Index in the pool for the networks of controls, past those that sandboxes take."""
 
 Seen = dict[str, tuple[str, str]]
+
+
+@cache
+def subnet() -> str:
+    """Addresses that no network of this engine has: neither an installation's, nor what a killed run left."""
+    client = docker_engine()
+    taken = [
+        IPv4Network(each["Subnet"])
+        for network in client.networks()
+        for each in network["IPAM"]["Config"] or ()
+        if ":" not in each["Subnet"]
+    ]
+    pools = [IPv4Network(f"10.{number}.0.0/16") for number in range(232, 252)]
+    return str(next(pool for pool in pools if not any(pool.overlaps(each) for each in taken)))
 
 
 def docker_engine() -> docker.APIClient:
@@ -62,7 +74,7 @@ class Sandbox:
 
     @property
     def addresses(self) -> PairAddresses:
-        return Pool.of(SUBNET).pair(self.index)
+        return Pool.of(subnet()).pair(self.index)
 
     def container(self, role: Role) -> str:
         return f"{self.pair}-{role.value}"
@@ -115,13 +127,18 @@ class Hub:
 
 @contextmanager
 def product_on_docker(home: Path) -> Iterator[Product]:
-    running = launch(
-        {**environment_of(home), "SANDBOX_GUARD_BACKEND": "docker", "SANDBOX_GUARD_SUBNET": SUBNET}
-    )
+    environment = {
+        **environment_of(home),
+        "SANDBOX_GUARD_BACKEND": "docker",
+        "SANDBOX_GUARD_SUBNET": subnet(),
+    }
     try:
-        yield running
+        running = launch(environment)
+        try:
+            yield running
+        finally:
+            stop(running)
     finally:
-        stop(running)
         client = docker_engine()
         for network in client.networks(names=[uplink_name(home)]):
             client.remove_network(network["Id"])
@@ -344,7 +361,7 @@ CONTROLS: dict[str, Change] = {
 @contextmanager
 def control_networks(client: docker.APIClient) -> Iterator[dict[str, str]]:
     """Facts: the host's address on a bridge that has one, and a resolver's on a network that leads out."""
-    pool = Pool.of(SUBNET)
+    pool = Pool.of(subnet())
     bridge, outward = pool.pair(SPARE).inner, pool.pair(SPARE + 1).inner
     _make(client, BRIDGE, bridge, internal=True)
     _make(client, OUTWARD, outward, internal=False)
@@ -401,7 +418,7 @@ def facts_of(setting_home: Path, product: Product, own: Sandbox, neighbour: Sand
         "vault_pid": vault["State"]["Pid"],
         "vault_cores": [int(core) for core in cores(Role.VAULT).split(",")],
         "gateway": str(own.addresses.inner[1]),
-        "services": str(Pool.of(SUBNET).services),
+        "services": str(Pool.of(subnet()).services),
         "hub_port": int(product.environment["SANDBOX_GUARD_HUB_PORT"]),
         "ledger_port": int(product.environment["SANDBOX_GUARD_LEDGER_PORT"]),
         "their_notebook": str(neighbour.addresses.notebook),
