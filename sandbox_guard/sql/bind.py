@@ -169,8 +169,18 @@ def scan(table: CatalogueTable, binding: Binding) -> Relation:
         frozenset((UNIT, c) for c in constant | {dense.id}),
         sizes,
     )
-    kind = Private(table.population, frozenset({table.dataset}), (Unit(dense, published),), (), rank)
+    unit = Unit(dense, published, _leading(table, columns))
+    kind = Private(table.population, frozenset({table.dataset}), (unit,), (), rank)
     return Relation(node_, tuple(fields), kind, facts, policy.max_rows)
+
+
+def _leading(table: CatalogueTable, columns: dict[str, Column]) -> tuple[tuple[str, frozenset[int]], ...]:
+    """A row's unique key leads to its unit; so does the foreign key by which the table reaches one."""
+    found = {f"{table.dataset}.{table.name}.{u[0].lower()}": u[0] for u in table.policy.unique if len(u) == 1}
+    through = table.policy.unit_through
+    if through is not None:
+        found[f"{table.dataset}.{through.references.lower()}"] = through.column
+    return tuple((key, frozenset({columns[c.lower()].id})) for key, c in found.items())
 
 
 def _say_the_cap(table: CatalogueTable, cap: int, rows: int, binding: Binding) -> None:
@@ -235,8 +245,7 @@ def _join(source: syntax.Join, binding: Binding, ctes: Ctes, outer: Scope | None
         scope = Scope(binding, both, ctes, outer)
         return tuple(bind_predicate(c, scope) for c in conjuncts(source.on))
 
-    scope = outer or Scope(binding, left, ctes)
-    return joins.join(left, right, source.kind, on, using, scope, source.place)
+    return joins.join(left, right, source.kind, on, using, binding, outer, source.place)
 
 
 def _values(query: syntax.Values, binding: Binding) -> Relation:
@@ -841,22 +850,24 @@ def _set_kind(
     """Over the same unit in the same column."""
     if left.population != right.population:
         raise Refused("kind.populations", place=query.place, left=left.population, right=right.population)
-    published = []
-    for mine, theirs in zip(left.unit.published, right.unit.published, strict=True):
-        published.append(
-            frozenset(
-                c.id
-                for f, g, c in zip(a.fields, b.fields, columns, strict=True)
-                if f.column.id in mine and g.column.id in theirs
-            )
+
+    def in_both(mine: frozenset[int], theirs: frozenset[int]) -> frozenset[int]:
+        return frozenset(
+            c.id
+            for f, g, c in zip(a.fields, b.fields, columns, strict=True)
+            if f.column.id in mine and g.column.id in theirs
         )
-    if not published or not all(published):
+
+    published = tuple(map(in_both, left.unit.published, right.unit.published))
+    beside = dict(right.unit.keys)
+    keys = tuple((k, found) for k, c in left.unit.keys if (found := in_both(c, beside.get(k, frozenset()))))
+    if not (keys or (published and all(published))):
         raise Refused("kind.set_unit", place=query.place)
     dense = binding.column(left.unit.dense)
     kind = Private(
         left.population,
         left.datasets | right.datasets,
-        (Unit(dense, tuple(published)),),
+        (Unit(dense, published, keys),),
         correlated=left.correlated and right.correlated,
     )
     if left.correlated != right.correlated:

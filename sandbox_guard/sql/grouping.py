@@ -166,8 +166,7 @@ class ExactGroups:
             single = kind.correlated and not keys
             if not single:
                 keys = (*keys, (dense, dense))
-            named = tuple(frozenset(bare[c] for c in p if c in bare) for p in kind.unit.published)
-            units = () if single else (replace(kind.unit, published=named),)
+            units = () if single else (kind.unit.renumbered(lambda old: (bare[old],) if old in bare else ()),)
             kind = replace(kind, units=units, supplies=(), rank=None)
             identified = frozenset(
                 c.id for c, v in self.keys if not (isinstance(v, Column) and facts.constant(v.id))

@@ -39,27 +39,28 @@ def join(
     kind: syntax.JoinKind,
     on: Conditions,
     using: tuple[str, ...],
-    scope: Scope,
+    binding: Binding,
+    outer: Scope | None,
     place: Place | None,
 ) -> Relation:
     """The joined relation, its fields those of the left, then those of the right."""
     if kind in (_KIND.ASOF, _KIND.POSITIONAL):
         raise Refused("kind.join", place=place, join=kind.value)
-    left, right = alike(left, right, scope.binding)
+    left, right = alike(left, right, binding)
     conditions = _using(left, right, using, place) + on(both(left, right))
     match kind:
         case _KIND.RIGHT:
-            joined = _left(right, left, conditions, scope, place)
+            joined = _left(right, left, conditions, binding, outer, place)
             order = {f.column.id: i for i, f in enumerate(left.fields + right.fields)}
             joined = replace(joined, fields=tuple(sorted(joined.fields, key=lambda f: order[f.column.id])))
         case _KIND.LEFT:
-            joined = _left(left, right, conditions, scope, place)
+            joined = _left(left, right, conditions, binding, outer, place)
         case _KIND.FULL:
-            return _full(left, right, conditions, using, scope, place)
+            return _full(left, right, conditions, using, binding, place)
         case _KIND.SEMI | _KIND.ANTI:
             return _semi(left, right, conditions, kind is _KIND.ANTI, place)
         case _:
-            joined = _inner(left, right, conditions, scope, place)
+            joined = _inner(left, right, conditions, binding, outer, place)
     return _merged(joined, right if kind is not _KIND.RIGHT else left, using)
 
 
@@ -135,9 +136,14 @@ def lateral(
 
 
 def _inner(
-    left: Relation, right: Relation, conditions: tuple[Expr, ...], scope: Scope, place: Place | None
+    left: Relation,
+    right: Relation,
+    conditions: tuple[Expr, ...],
+    binding: Binding,
+    outer: Scope | None,
+    place: Place | None,
 ) -> Relation:
-    kind = _inner_kind(left, right, scope.binding, place)
+    kind = _inner_kind(left, right, binding, place)
     joined = Relation(
         left.node,
         left.fields + right.fields,
@@ -145,7 +151,7 @@ def _inner(
         left.contribution.joined(right.contribution),
         None,
     )
-    joined, printed = ties.absorbed(joined, conditions, scope)
+    joined, printed = ties.absorbed(joined, conditions, outer)
     on = ties.conjunction(printed)
     node = JoinOf(left.node, right.node, "inner" if on is not None else "cross", on)
     return replace(joined, node=node, total=_total(left, right, joined))
@@ -200,17 +206,22 @@ def _total(left: Relation, right: Relation, joined: Relation) -> int | None:
 
 
 def _left(
-    left: Relation, right: Relation, conditions: tuple[Expr, ...], scope: Scope, place: Place | None
+    left: Relation,
+    right: Relation,
+    conditions: tuple[Expr, ...],
+    binding: Binding,
+    outer: Scope | None,
+    place: Place | None,
 ) -> Relation:
     if not left.private and right.private:
-        return _supplied(left, right, conditions, scope, place)
+        return _supplied(left, right, conditions, binding, outer, place)
     kind = left.kind
     if isinstance(kind, Open):
         assert isinstance(right.kind, Open)
         kind = Open(kind.released or right.kind.released)
     elif isinstance(right.kind, Private):
         kind = replace(
-            _two_private(kind, right.kind, scope.binding, place),
+            _two_private(kind, right.kind, binding, place),
             units=kind.units,
             supplies=kind.supplies,
             correlated=kind.correlated,
@@ -251,11 +262,16 @@ def _nullable(field: Field) -> Field:
 
 
 def _supplied(
-    public: Relation, private: Relation, conditions: tuple[Expr, ...], scope: Scope, place: Place | None
+    public: Relation,
+    private: Relation,
+    conditions: tuple[Expr, ...],
+    binding: Binding,
+    outer: Scope | None,
+    place: Place | None,
 ) -> Relation:
     """`public LEFT JOIN private`: null-extended rows are dropped before any measure, so the private rows
     are those of the inner join; the public side gives the group keys, counted or not."""
-    joined = _inner(public, private, conditions, scope, place)
+    joined = _inner(public, private, conditions, binding, outer, place)
     assert isinstance(joined.kind, Private)
     supplies = (_supply(public, required=True),) + joined.kind.supplies[:-1]
     return replace(joined, kind=replace(joined.kind, supplies=supplies))
@@ -269,13 +285,12 @@ def _full(
     right: Relation,
     conditions: tuple[Expr, ...],
     using: tuple[str, ...],
-    scope: Scope,
+    binding: Binding,
     place: Place | None,
 ) -> Relation:
     """The unit is COALESCE of both sides'; so is a USING column."""
     if left.private != right.private:
         raise Refused("kind.join", place=place, join="full")
-    binding = scope.binding
     kind: Kind
     extra: list[tuple[Column, Expr]] = []
     if isinstance(left.kind, Private) and isinstance(right.kind, Private):

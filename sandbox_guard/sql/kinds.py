@@ -6,6 +6,7 @@ and u is never NULL.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -36,6 +37,28 @@ class Unit:
     """The loader's dense id. Never visible."""
     published: tuple[frozenset[int], ...]
     """For each part of the published id, the columns that hold exactly it, by lineage."""
+    keys: tuple[tuple[str, frozenset[int]], ...] = ()
+    """Columns that lead to the unit though they do not hold it: by `dataset.table.column` of a unique key, or a
+    foreign key to one (DESIGN section 3), those that hold it, by lineage. Equal values mean one unit."""
+
+    def renumbered(self, held: Callable[[int], Iterable[int]]) -> Unit:
+        """Behind a projection: `held` says which columns hold what a column held."""
+
+        def kept(columns: frozenset[int]) -> frozenset[int]:
+            return frozenset(new for old in columns for new in held(old))
+
+        return Unit(self.dense, tuple(map(kept, self.published)), tuple((k, kept(c)) for k, c in self.keys))
+
+    def merged(self, other: Unit) -> Unit:
+        """Two units that are one."""
+        mine, theirs = dict(self.keys), dict(other.keys)
+        return Unit(
+            self.dense,
+            tuple(a | b for a, b in zip(self.published, other.published, strict=True))
+            if self.published and other.published
+            else self.published or other.published,
+            tuple((k, mine.get(k, frozenset()) | theirs.get(k, frozenset())) for k in mine | theirs),
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sandbox_guard.errors import Place, Refused
-from sandbox_guard.sql.kinds import Field, Kind, Open, Private, Relation, Unit
+from sandbox_guard.sql.kinds import Field, Kind, Open, Private, Relation
 from sandbox_guard.sql.plan import Computation
 from sandbox_guard.sql.relation import Column, Computed, Expr, Project, Released
 from sandbox_guard.sql.scope import Binding
@@ -40,10 +40,7 @@ def project(binding: Binding, relation: Relation, items: tuple[Item, ...]) -> Re
     if isinstance(kind, Private):
         kind = replace(
             kind,
-            units=tuple(
-                Unit(u.dense, tuple(frozenset(n for o in p for n in named.get(o, ())) for p in u.published))
-                for u in kind.units
-            ),
+            units=tuple(u.renumbered(lambda old: named.get(old, ())) for u in kind.units),
             supplies=tuple(
                 replace(s, columns=s.columns + tuple((n, c) for o, c in s.columns for n in named.get(o, ())))
                 for s in kind.supplies

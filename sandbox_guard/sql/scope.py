@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from sandbox_guard.errors import Refused, Text
 from sandbox_guard.sql import syntax
 from sandbox_guard.sql.catalogue import Catalogue
-from sandbox_guard.sql.kinds import Field, Open, Private, Relation, Unit
+from sandbox_guard.sql.kinds import Field, Open, Private, Relation
 from sandbox_guard.sql.plan import Block, Computation
 from sandbox_guard.sql.relation import Aggregate, Column, Computed, Domain, Expr, Node, Project, WindowCall
 
@@ -91,8 +91,7 @@ def renumbered(binding: Binding, relation: Relation, fresh: dict[int, Column], n
         kind = replace(
             kind,
             units=tuple(
-                Unit(fresh[u.dense.id], tuple(frozenset(map(number, p)) for p in u.published))
-                for u in kind.units
+                replace(u.renumbered(lambda old: (number(old),)), dense=fresh[u.dense.id]) for u in kind.units
             ),
             supplies=tuple(
                 replace(s, columns=tuple((number(old), c) for old, c in s.columns)) for s in kind.supplies

@@ -65,21 +65,31 @@ def dense_equality(a: Unit, b: Unit) -> Expr:
 
 
 def parts_equated(a: Unit, b: Unit, conditions: tuple[Expr, ...]) -> frozenset[int] | None:
-    """Positions of the conditions that equate every part of two units' ids, or None."""
+    """Positions of the conditions that the tie stands in for, if they equate two units: every part of their
+    ids, or a key that leads to both, which stays a condition beside the tie. Else None."""
+    if any(_equates(c, mine, theirs) for mine, theirs in _common_keys(a, b) for c in conditions):
+        return frozenset()
     used = set()
-    if len(a.published) != len(b.published):
+    if not a.published or len(a.published) != len(b.published):
         return None
     for mine, theirs in zip(a.published, b.published, strict=True):
-        found = [
-            i
-            for i, condition in enumerate(conditions)
-            if (pair := equality(condition)) is not None
-            and ((pair[0] in mine and pair[1] in theirs) or (pair[1] in mine and pair[0] in theirs))
-        ]
+        found = [i for i, condition in enumerate(conditions) if _equates(condition, mine, theirs)]
         if not found:
             return None
         used.update(found)
     return frozenset(used)
+
+
+def _common_keys(a: Unit, b: Unit) -> list[tuple[frozenset[int], frozenset[int]]]:
+    theirs = dict(b.keys)
+    return [(columns, theirs[key]) for key, columns in a.keys if key in theirs]
+
+
+def _equates(condition: Expr, mine: frozenset[int], theirs: frozenset[int]) -> bool:
+    pair = equality(condition)
+    return pair is not None and (
+        (pair[0] in mine and pair[1] in theirs) or (pair[1] in mine and pair[0] in theirs)
+    )
 
 
 def require_correlated(relation: Relation, place: Place | None) -> None:
@@ -103,8 +113,7 @@ def _tied_inside(relation: Relation, conditions: tuple[Expr, ...]) -> tuple[Rela
                     continue
                 tie = dense_equality(units[i], units[j])
                 conditions = (tie, *(c for k, c in enumerate(conditions) if k not in used))
-                both = tuple(a | b for a, b in zip(units[i].published, units[j].published, strict=True))
-                units[i : j + 1] = [Unit(units[i].dense, both), *units[i + 1 : j]]
+                units[i : j + 1] = [units[i].merged(units[j]), *units[i + 1 : j]]
                 merged = True
                 break
             if merged:
