@@ -6,7 +6,8 @@
     guard.connect()                      DB-API 2.0 (PEP 249), for pandas.read_sql and others
     %%guard                              a cell of SQL
 
-HTTP only; it needs httpx and pandas, DuckDB for the sample, Altair for charts, pyarrow for Parquet.
+HTTP only; it needs httpx and pandas, DuckDB for the sample, Altair for charts, pyarrow for Parquet. A package
+of its own beside this file: `pip install ./sandbox_guard/client`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_guard.client.dbapi import connect
 from sandbox_guard.client.errors import Cancelled, Error, Fault, Refused, Unreachable
+from sandbox_guard.client.extras import extra
 from sandbox_guard.client.result import Result, read_provenance
 from sandbox_guard.client.session import Session
 from sandbox_guard.client.words import language
@@ -29,7 +31,8 @@ here = Session()
 
 def engine(**options: object) -> Engine:
     """An SQLAlchemy engine on the vault of this notebook (`intervals=True`, `margin=50`, …)."""
-    from sandbox_guard.client import sqlalchemy
+    with extra("sql"):
+        from sandbox_guard.client import sqlalchemy
 
     return sqlalchemy.engine(**options)
 

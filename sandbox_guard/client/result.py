@@ -17,6 +17,7 @@ from sandbox_guard.client.account import bars
 from sandbox_guard.client.answer import Answer, Column
 from sandbox_guard.client.display import MARKS, Cell, Figure, View, figure, number, percent, second
 from sandbox_guard.client.errors import InterfaceError
+from sandbox_guard.client.extras import extra
 from sandbox_guard.client.words import pick, say, sentences
 
 if TYPE_CHECKING:
@@ -89,8 +90,9 @@ class Result(pd.DataFrame):
 
     def to_parquet(self, path: Any, **options: Any) -> None:  # type: ignore[override]
         """Parquet with intervals as columns; provenance is in the file's metadata under 'sandbox_guard'."""
-        import pyarrow
-        import pyarrow.parquet
+        with extra("parquet"):
+            import pyarrow
+            import pyarrow.parquet
 
         table = pyarrow.Table.from_pandas(self.intervals(), preserve_index=False)
         provenance = json.dumps(self._provenance(), ensure_ascii=False, default=str).encode()
@@ -128,7 +130,8 @@ class Result(pd.DataFrame):
         zero: bool | None = None,
     ) -> Chart:
         """Dots with interval bands, as SVG. Columns are chosen by kind where not named."""
-        from sandbox_guard.client.chart import Chart
+        with extra("charts"):
+            from sandbox_guard.client.chart import Chart
 
         return Chart.of(self._released_answer(), x=x, y=y, colour=colour, zero=zero)
 
@@ -198,7 +201,8 @@ class Result(pd.DataFrame):
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """Receipt, data versions and cost that a file written by `to_csv` or `to_parquet` carries."""
     if str(path).endswith((".parquet", ".pq")):
-        import pyarrow.parquet
+        with extra("parquet"):
+            import pyarrow.parquet
 
         metadata: Mapping[bytes, bytes] = pyarrow.parquet.read_schema(path).metadata or {}
         found: dict[str, Any] = json.loads(metadata[FILE_KEY.encode()])

@@ -6,13 +6,16 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pandas as pd
 
 from sandbox_guard.client import parameters
 from sandbox_guard.client.errors import NoSamples
+from sandbox_guard.client.extras import extra
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def ask(sql: str, values: Mapping[str, Any]) -> pd.DataFrame:
@@ -38,6 +41,8 @@ def _opened(folder: str) -> duckdb.DuckDBPyConnection:
     files = sorted(Path(folder).glob("*.duckdb")) if folder else []
     if not files:
         raise NoSamples()
+    with extra("sample"):
+        import duckdb
     samples = duckdb.connect()
     for i, file in enumerate(files):
         # Under a name of ours: a file's own could collide with a table's.

@@ -193,6 +193,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     # the client used wrongly
     "error": ("无法执行", "Cannot be done"),
+    "needs_extra": (
+        "缺少 Python 包 {package}。请安装：pip install 'sandbox-guard-client[{extra}]'",
+        "The Python package {package} is missing. Install it: pip install 'sandbox-guard-client[{extra}]'",
+    ),
     "bad_on": ("on= 只能是 'vault' 或 'sample'，不能是 {on}。", "on= is 'vault' or 'sample', not {on}."),
     "one_price": ("{names} 只能指定其一。", "Give one of {names}, not several."),
     "pure_needs_epsilon": ("pure=True 须同时指定 epsilon=。", "pure=True needs epsilon=."),
