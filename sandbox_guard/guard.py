@@ -218,16 +218,15 @@ class Guard:
             raise
 
     def _instead(self, sql: str, refused: Refused, asked: Asked) -> str | None:
-        """The query with its ranges written out, if that is all it lacks."""
-        written: str | None = sql
+        """The query corrected step by step, if what it lacks can be written for its author."""
         for _ in range(8):
-            if refused.code != "bound.unbounded" or refused.place is None or written is None:
+            written = suggest.corrected(sql, refused)
+            if written is None or written == sql:
                 return None
-            written = suggest.clamped(written, refused.place)
+            sql = written
             try:
-                if written is not None:
-                    self.pricing.plan(asked, written)
-                    return written
+                self.pricing.plan(asked, sql)
+                return sql
             except Refused as next_:
                 refused = next_
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 
 from sandbox_guard.errors import Refused
 from sandbox_guard.sql import aggregates, functions, syntax, ties
 from sandbox_guard.sql.kinds import Open, Private, Relation
 from sandbox_guard.sql.relation import (
+    Column,
     Computed,
     Constant,
     Domain,
@@ -127,7 +129,33 @@ def _call(expr: syntax.Call, scope: Scope) -> Expr:
     if expr.distinct or expr.where is not None or expr.order:
         raise Refused("sql.not_an_aggregate", place=expr.place, function=expr.function)
     args = tuple(bind_expr(a, scope) for a in expr.args)
-    return functions.apply(expr.function, args, expr.place)
+    if expr.function in ("=", "<>"):
+        _say_unlisted(args, scope)
+    try:
+        return functions.apply(expr.function, args, expr.place)
+    except Refused as refused:
+        near = difflib.get_close_matches(expr.function, aggregates.AGGREGATES, 1, 0.7)
+        if refused.code != "sql.function_unknown" or not near:
+            raise
+        raise Refused("sql.function_near", place=expr.place, function=expr.function, near=near[0]) from None
+
+
+def _say_unlisted(sides: tuple[Expr, ...], scope: Scope) -> None:
+    """A text that a column never holds: the condition costs what any other costs, and finds nothing."""
+    for column in sides:
+        if not isinstance(column, Column) or column.domain.type is not Type.STRING:
+            continue
+        listed = column.domain.values
+        if listed is None or all(
+            side.value is None or side.value in listed for side in sides if isinstance(side, Constant)
+        ):
+            continue
+        some, more = list(map(str, listed[:8])), " …" if len(listed) > 8 else ""
+        label = next((f.label for f in scope.relation.fields if f.column.id == column.id), "")
+        scope.binding.note(
+            f"列 {label} 从不取条件中写的某个值，请核对。可取：{'、'.join(some)}{more}",
+            f"Column {label} never holds a value that a condition names; check it. There are: {', '.join(some)}{more}",
+        )
 
 
 def _row_equality(expr: syntax.Call) -> tuple[syntax.Expr, ...]:
@@ -185,6 +213,7 @@ def _in_list(expr: syntax.In, items: tuple[syntax.Expr, ...], scope: Scope) -> E
         raise Refused("sql.row", place=expr.place)
     operand = bind_expr(expr.operand, scope)
     bound = tuple(bind_expr(i, scope) for i in items)
+    _say_unlisted((operand, *bound), scope)
     if all(isinstance(b, Constant) for b in bound):
         constants = tuple(b for b in bound if isinstance(b, Constant))
         return functions.in_values(operand, constants, expr.negated, expr.place)

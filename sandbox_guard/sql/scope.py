@@ -158,8 +158,13 @@ class Scope:
         near = difflib.get_close_matches(name.parts[-1].lower(), [x.lower() for x in labels], 1, 0.6)
         if near:
             return Refused("name.column_near", place=name.place, name=".".join(name.parts), near=near[0])
+        fields = [f for s in self.scopes() for f in s.relation.fields]
         return Refused(
-            "name.column", place=name.place, name=".".join(name.parts), there=", ".join(labels[:12])
+            "name.column",
+            place=name.place,
+            name=".".join(name.parts),
+            there=", ".join(labels[:12]),
+            text=any(name.parts[-1] in (f.column.domain.values or ()) for f in fields),
         )
 
 

@@ -40,6 +40,67 @@ def test_a_range_is_written_out(small: City, sql: str, instead: str) -> None:
     small.bench.guard.price(Asked(instead, "b", rho=0.1))
 
 
+@pytest.mark.parametrize(
+    ("sql", "code", "instead"),
+    [
+        (
+            "SELECT distric, count(*) FROM loans -- distric\nWHERE 'distric' <> industry GROUP BY distric",
+            "name.column_near",
+            "SELECT district, count(*) FROM loans -- distric\nWHERE 'distric' <> industry GROUP BY district",
+        ),
+        ("SELECT cont(*) FROM loans", "sql.unsupported", "SELECT count(*) FROM loans"),
+        ("SELECT avrg(rate) FROM loans", "sql.function_near", "SELECT avg(rate) FROM loans"),
+        ("SELECT count(*) FROM loan", "name.table", "SELECT count(*) FROM loans"),
+        (
+            "SELECT count(*) FROM loans WHERE district = Alder",
+            "name.column",
+            "SELECT count(*) FROM loans WHERE district = 'Alder'",
+        ),
+        (
+            'SELECT count(*) FROM loans WHERE district = "Alder"',
+            "name.column",
+            "SELECT count(*) FROM loans WHERE district = 'Alder'",
+        ),
+        ("SELECT nothing_like_it, count(*) FROM loans GROUP BY 1", "name.column", None),
+        (
+            "SELECT district, industry, count(*) FROM loans",
+            "sql.not_grouped",
+            "SELECT district, industry, count(*) FROM loans\nGROUP BY industry, district",
+        ),
+        (
+            "SELECT district, count(*) AS n FROM loans ORDER BY n;",
+            "sql.not_grouped",
+            "SELECT district, count(*) AS n FROM loans\nGROUP BY district\nORDER BY n",
+        ),
+        ("SELECT avg(distric) FROM loans", "name.column_near", None),
+    ],
+)
+def test_a_slip_is_corrected(small: City, sql: str, code: str, instead: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        small.bench.guard.price(Asked(sql, "a", rho=0.1))
+    assert (refused.value.code, refused.value.instead) == (code, instead)
+    if instead:
+        small.bench.guard.price(Asked(instead, "b", rho=0.1))
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("district = 'Nowhere'", True),
+        ("district <> 'Nowhere'", True),
+        ("district IN ('Nowhere')", True),
+        ("CASE district WHEN 'Nowhere' THEN true ELSE false END", True),
+        ("district IN (NULL, 'Alder')", False),
+        ("district = 'Alder'", False),
+        ("upper(district) = 'Nowhere'", False),
+    ],
+)
+def test_a_value_that_is_never_there_is_said_with_the_price(small: City, condition: str, said: bool) -> None:
+    """It costs what any question costs, and its answer is noise around nothing."""
+    plan = small.bench.guard.price(Asked(f"SELECT count(*) FROM loans WHERE {condition}", "a", rho=0.1)).plan
+    assert any("district" in note.en and "never holds" in note.en for note in plan.notes) is said
+
+
 def test_nothing_is_offered_that_would_be_refused(small: City) -> None:
     with pytest.raises(Refused) as refused:
         small.bench.guard.price(Asked("SELECT sum(loan_id), mode(rate) FROM loans", "a", rho=0.1))

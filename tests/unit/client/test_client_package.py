@@ -41,7 +41,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy: setuptools leaves folders behind where it builds."""
     there = tmp_path_factory.mktemp("client")
     shutil.copytree(CLIENT, there / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    uv, quietly = str(Path(sys.executable).with_name("uv")), "--no-build-isolation --offline -q".split()
+    uv, quietly = str(Path(sys.executable).with_name("uv")), ("--no-build-isolation", "--offline", "-q")
     source, made_in = str(there / "src"), str(there / "dist")
     build = [uv, "build", "--wheel", *quietly, "--python", sys.executable, source, "-o", made_in]
     subprocess.run(build, check=True)
