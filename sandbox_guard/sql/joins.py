@@ -43,7 +43,10 @@ def join(
     outer: Scope | None,
     place: Place | None,
 ) -> Relation:
-    """The joined relation, its fields those of the left, then those of the right."""
+    """The joined relation, its fields those of the left, then those of the right.
+
+    `outer` is the scope of the enclosing query, never of a side: what a condition ties to a side's own unit
+    would else be taken for tied to the enclosing query's row, where there is none."""
     if kind in (_KIND.ASOF, _KIND.POSITIONAL):
         raise Refused("kind.join", place=place, join=kind.value)
     left, right = alike(left, right, binding)

@@ -131,6 +131,36 @@ CASES = [
         """SELECT count(*) FROM loans l WHERE l.district IN (SELECT district FROM loans WHERE firm_id = 42)""",
     ),
     (
+        3,
+        "tied to itself in a join, so that a whole count is taken for the outer row's",
+        "sound",
+        """SELECT count(*) FROM loans a, (SELECT count(*) AS n FROM loans l JOIN districts d ON l.firm_id = l.firm_id AND l.firm_id = 42) x WHERE x.n > 0""",
+    ),
+    (
+        3,
+        "tied to itself in a self-join",
+        "sound",
+        """SELECT count(*) FROM loans a CROSS JOIN (SELECT count(*) AS n FROM loans l JOIN loans m ON l.firm_id = m.firm_id AND m.firm_id = m.firm_id AND l.firm_id = 42) x WHERE x.n > 0""",
+    ),
+    (
+        3,
+        "tied to itself in a supplied join",
+        "bound.fanout",
+        """SELECT count(*) FROM loans a, (SELECT d.district, count(*) AS n FROM districts d LEFT JOIN loans l ON l.firm_id = l.firm_id AND l.firm_id = 42 GROUP BY 1) x WHERE x.n > 0""",
+    ),
+    (
+        3,
+        "tied to itself in WHERE",
+        "sound",
+        """SELECT count(*) FROM loans a, (SELECT count(*) AS n FROM loans l WHERE l.firm_id = l.firm_id AND l.firm_id = 42) x WHERE x.n > 0""",
+    ),
+    (
+        3,
+        "tied to itself in EXISTS",
+        "kind.untied_subquery",
+        """SELECT count(*) FROM loans a WHERE EXISTS (SELECT 1 FROM loans l JOIN districts d ON l.firm_id = l.firm_id WHERE l.firm_id = 42)""",
+    ),
+    (
         4,
         "NOT IN and NULL",
         "kind.not_in_null",
