@@ -30,14 +30,15 @@ from sandbox_guard.engines.versions import serving
 from sandbox_guard.errors import Fault, Refused
 from sandbox_guard.guard import Guard
 from sandbox_guard.ledger.store import LedgerStore
-from sandbox_guard.ledger.wire import Act, Asker, Terms
+from sandbox_guard.ledger.wire import Act, Asker, Reserved, Terms
 from sandbox_guard.policy.model import Bilingual, Budget, Policies, Project
 from sandbox_guard.policy.terms import compile_terms
 from sandbox_guard.pricing import Asked
 from sandbox_guard.privacy.account import to_epsilon
-from sandbox_guard.release_time import Costs, calibrated, release_time
+from sandbox_guard.release_time import Costs, VaultCores, calibrated, release_time
 from sandbox_guard.sql.plan import Plan
 from sandbox_guard.steward.load import load
+from sandbox_guard.window import Unlimited, Window, Windows
 
 EPSILON = 1.0
 MEMBER, PROJECT = "bench", "bench"
@@ -98,6 +99,14 @@ class NotAnswered:
     title: str
     loans: int
     why: str
+
+
+class WhenReady(Windows):
+    """The work alone is measured, and when it leaves is compared with its T afterwards."""
+
+    @contextlib.contextmanager
+    def open(self, reserved: Reserved | None) -> Iterator[Window | Unlimited]:
+        yield Unlimited(self.timeout)
 
 
 @dataclass
@@ -203,7 +212,8 @@ def stand(home: Path, loans: int, ledger_folder: Path, threads: int | None = Non
         watch.over(ledger, "ledger", "find", "charge", "publish", "balances"),
         watch.over(engine, "engine", "rows"),
         watch.over(finisher, "finish", "run"),
-        timeout=600,
+        VaultCores("bench", True, costs),
+        WhenReady(timeout=600),
     )
     guard.price = partial(watch._timed, "plan and price", guard.price)  # type: ignore[method-assign]
     raw = duckdb.connect(str(version / "data.duckdb"), read_only=True, config={"threads": threads})

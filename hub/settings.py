@@ -105,6 +105,11 @@ class Settings:
         return self.home / "keys"
 
     @property
+    def rates(self) -> Path:
+        """How fast this machine is, as the launcher had it measured: vaults read it."""
+        return self.home / "rates.json"
+
+    @property
     def accounts(self) -> Path:
         return self.home / "hub" / "accounts.sqlite"
 

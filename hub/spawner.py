@@ -19,6 +19,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from abc import abstractmethod
@@ -216,6 +217,11 @@ class Sandboxed:
         """The folders of the datasets that this sandbox's vault may read, by dataset."""
         return dataset_folders(self.settings.home, deployment().policies(), sandbox.project)
 
+    @property
+    def vault_threads(self) -> int:
+        """Of the engine: the cores that are for vaults alone."""
+        return 1
+
     def vault_sees(self, path: Path) -> str:
         """Where the vault finds what the hub knows as `path`."""
         return str(path)
@@ -286,6 +292,9 @@ class Sandboxed:
             "listen": self.vault_listen(sandbox),
             "prefix": "/" if sandbox.kind is Kind.NOTEBOOK else self.server.base_url,
             "backend": self.backend,
+            "threads": self.vault_threads,
+            "lane": f"vaults on {platform.node()}",
+            "rates": self.vault_sees(self.settings.rates),
         }
         write_privately(sandbox.configuration, json.dumps(configuration))
 

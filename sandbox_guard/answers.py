@@ -247,6 +247,7 @@ def answer(
             "charge_id": release.charge_id,
             "digest": release.body_digest,
             "released_at": release.released_at.isoformat(),
+            "overruns": release.overruns,
             "versions": release.question.versions,
         },
         "free": free,

@@ -13,6 +13,7 @@ import httpx
 import typer
 from rich.console import Console
 
+from sandbox_guard.engines.duckdb import Limits
 from sandbox_guard.ledger.commands import audit_app, ledger_app, logged_leaves
 from sandbox_guard.ledger.wire import Act, EntryKind, Terms
 from sandbox_guard.policy.archive import files_of
@@ -20,6 +21,7 @@ from sandbox_guard.policy.document import PolicyError
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Policies
 from sandbox_guard.policy.terms import compile_terms
+from sandbox_guard.release_time import keep
 from sandbox_guard.steward.commands import add_commands
 
 app = typer.Typer(
@@ -101,13 +103,13 @@ def audit_replan(
 
 
 Reason = Annotated[str, typer.Option(help="记入日志的理由 · Why, for the log.")]
-SubjectKind = Annotated[str, typer.Argument(help="member | project | dataset")]
+SubjectKind = Annotated[str, typer.Argument(help="member | project | dataset | shape")]
 Named = Annotated[str, typer.Argument(help="名称 · Its name.")]
 
 
 @app.command("suspend")
 def suspend(kind: SubjectKind, name: Named, reason: Reason, home: StateFolder = Path("var")) -> None:
-    """暂停成员、项目或数据集，自下一次查询起生效 · Suspend a member, project or dataset."""
+    """暂停成员、项目、数据集或查询形状，自下一次查询起生效 · Suspend a member, project, dataset or shape."""
     _decide(home, "/v1/suspensions", {"subject": {"kind": kind, "name": name}}, reason)
 
 
@@ -131,6 +133,27 @@ def renew(
 def close(project: Named, reason: Reason, home: StateFolder = Path("var")) -> None:
     """永久关闭项目 · Close a project for good."""
     _decide(home, "/v1/closings", {"project": project}, reason)
+
+
+@app.command("calibrate")
+def calibrate(
+    home: StateFolder = Path("var"),
+    threads: Annotated[int, typer.Option(help="保险库引擎的线程数 · Threads of a vault's engine.")] = 1,
+    cores: Annotated[
+        str | None, typer.Option(help="在哪些核上测量，如 2,3 · On which cores, such as 2,3.")
+    ] = None,
+    again: Annotated[bool, typer.Option(help="重新测量 · Measure anew.")] = False,
+) -> None:
+    """用虚构数据测量本机速度；答案的发布时间由此推算 · Measure this machine on invented data, for release times."""
+    if cores is not None:
+        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    rates, limits = home / "rates.json", Limits(threads=threads)
+    if again:
+        rates.unlink(missing_ok=True)
+    done = keep(rates, limits)
+    console.print(
+        f"已测量，写入 {rates} / Measured: {rates}" if done else f"已经测过 / Measured already: {rates}"
+    )
 
 
 def _decide(home: Path, endpoint: str, what: dict[str, Any], reason: str) -> None:

@@ -3,7 +3,8 @@
     SQL text → parse → check and plan → (cached?) → charge → exact integers → noise → finish → publish
 
 Read `Guard.answer`. There are two classes of failure and no third: `Refused` before the charge, `Fault`
-after it.
+after it. The charge fixes when an answer or a Fault leaves; refusals and cached answers leave at once, for they
+depend on nothing secret.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -23,8 +25,8 @@ from sandbox_guard.intervals import direct_measure, intervals
 from sandbox_guard.ledger.wire import (
     Asker,
     Balance,
-    Charge,
     ChargeRequest,
+    Claim,
     Ledger,
     Question,
     RefusalReport,
@@ -35,10 +37,13 @@ from sandbox_guard.pricing import Asked, Priced, Pricing, datasets_read, guard_v
 from sandbox_guard.privacy.price import Ask, Margin, Rho, read_ask
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Finish, Rows, finish, measure
+from sandbox_guard.release_time import VaultCores, release_time
 from sandbox_guard.sharpening import why_not_sharper
 from sandbox_guard.sql import suggest
 from sandbox_guard.sql.plan import MeasureKind, Plan
+from sandbox_guard.sql.planner import shape
 from sandbox_guard.sql.printer import print_block
+from sandbox_guard.window import DOUBLINGS, Unlimited, Window, Windows, Within
 
 
 class Engine(Rows, Protocol):
@@ -55,7 +60,8 @@ class Guard:
         ledger: Ledger,
         engine: Engine,
         finisher: Finish,
-        timeout: float = 30.0,
+        cores: VaultCores,
+        windows: Windows,
         *,
         unavailable: Callable[[str], Refused | None] = lambda _: None,
     ) -> None:
@@ -67,7 +73,8 @@ class Guard:
         self.ledger = ledger
         self.engine = engine
         self.finisher = finisher
-        self.timeout = timeout
+        self.cores = cores
+        self.windows = windows
         self.unavailable = unavailable
 
     # ------------------------------------------------------------------------------ the path
@@ -85,26 +92,31 @@ class Guard:
             raise
         if charge.release is not None:
             return self._shown(charge.release, priced.plan, free=True)
-        body = self._measured(priced, charge)
-        release = self.ledger.publish(self.asker, charge.charge_id, body)
+        with self.windows.open(charge.reserved) as window:
+            body = self._measured(priced, window)
+            overruns = window.leave()
+            if body is None or overruns > DOUBLINGS:
+                self.ledger.fault(self.asker, charge.charge_id, overruns)
+                raise Fault()
+            release = self.ledger.publish(self.asker, charge.charge_id, body, overruns)
         return self._shown(release, priced.plan, free=False)
 
     def price(self, asked: Asked) -> Priced:
         """Everything that is decided before the charge."""
         planned = self._plan(asked)
-        return self.pricing.price(asked, planned, self._ask(asked, planned), self._versions(planned))
+        seconds = release_time(planned, self.pricing.catalogue, self.cores.costs) if planned.blocks else None
+        priced = self.pricing.price(asked, planned, self._ask(asked, planned), self._versions(planned))
+        return replace(priced, seconds=seconds)
 
-    def _measured(self, priced: Priced, charge: Charge) -> str:
-        """Exact → noise → finish. Whatever goes wrong here is a Fault without a word of why."""
+    def _measured(self, priced: Priced, window: Window | Unlimited) -> str | None:
+        """Exact → noise → finish. None where anything goes wrong: a Fault without a word of why."""
         body: str | None = None
+        within = Within(window.left, self.engine, self.finisher)
         with suppress(Exception):  # the text of any error here may depend on a row
-            released = measure(priced.plan, priced.quote, self.engine, self.finisher, self.timeout)
-            table: pa.Table = finish(released, self.finisher, self.timeout)
-            found = intervals(released, table, self.finisher, self.timeout)
+            released = measure(priced.plan, priced.quote, within, within, window.left())
+            table: pa.Table = finish(released, within, window.left())
+            found = intervals(released, table, within, window.left())
             body = answers.body(released, table, found)
-        if body is None:
-            self.ledger.fault(self.asker, charge.charge_id)
-            raise Fault()
         return body
 
     # ------------------------------------------------------------------------------ estimate
@@ -118,6 +130,7 @@ class Guard:
         return {
             "cost": answers.cost(priced.spends, balances, self._query_delta(priced.plan)),
             "free": not priced.spends or self._released(priced.question),
+            "seconds": priced.seconds,
             "columns": [self._expected(priced, i) for i in range(len(priced.plan.outputs))],
             "remaining": answers.remaining(balances, populations),
             "more_like_this": answers.more_like(priced.spends, balances),
@@ -164,7 +177,11 @@ class Guard:
                     ],
                 }
             )
-        return {"explain": json.dumps(blocks, ensure_ascii=False, indent=2), "blocks": blocks}
+        return {
+            "explain": json.dumps(blocks, ensure_ascii=False, indent=2),
+            "blocks": blocks,
+            "seconds": priced.seconds,
+        }
 
     def _expected(self, priced: Priced, position: int) -> dict[str, Any]:
         output = priced.plan.outputs[position]
@@ -318,8 +335,19 @@ class Guard:
             today=asked.today,
             plan_digest=priced.plan_digest,
             policy_digest=self.policies.digest,
+            claim=self._claim(priced),
             guard_version=guard_version(),
             opendp_version=opendp_version(),
+        )
+
+    def _claim(self, priced: Priced) -> Claim | None:
+        if priced.seconds is None:
+            return None
+        return Claim(
+            lane=self.cores.lane,
+            milliseconds=math.ceil(1000 * priced.seconds),
+            shape=shape(priced.plan),
+            counted=self.cores.reserved,
         )
 
     def _log_refusal(self, asked: Asked, refused: Refused) -> None:

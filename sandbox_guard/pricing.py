@@ -55,6 +55,9 @@ class Priced:
     ask: Ask
     quote: Quote
     question: Question
+    seconds: float | None = None
+    """T, from the start of work to the release, whatever the data: from the plan and the rates of the vault's machine.
+    None where nothing private is read."""
 
     @property
     def spends(self) -> tuple[Spend, ...]:

@@ -1,16 +1,23 @@
 """When an answer leaves: a time fixed by policy, SQL and this machine's rates, whatever the data (DESIGN section 4).
 
-costs = calibrated(limits)                    once, when a vault starts
+costs = known(rates, limits)                  once, when a vault starts; measured by `sandbox-guard calibrate`
 due = release_time(plan, catalogue, costs)    seconds; Refused where worst-case time or memory is past the limit
 """
 
 from __future__ import annotations
 
+import json
+import math
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -39,8 +46,21 @@ FIXED = 0.05
 SIMULATED = 2_000_000
 """Most values that intervals are simulated from (`intervals._stacked`)."""
 
+RATES = 1
+"""Number of what is measured: rates of an older meaning are measured anew."""
+
 MANY = 2_000
 """Numbers of each kind that are noised to take the time of one."""
+
+
+@dataclass(frozen=True)
+class VaultCores:
+    """On which a vault's questions are answered, one after the other with those of the host's other vaults."""
+
+    lane: str
+    reserved: bool
+    """For vaults alone: then an overrun counts."""
+    costs: Costs
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,60 @@ class Costs:
             + self.key_tested * work.keys_tested
             + self.bin_scored * work.bins
         )
+
+
+def known(rates: Path | None, limits: Limits) -> Costs:
+    """What was measured for this machine, these versions and limits; measured now where nothing was."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        if rates is not None:
+            return _read(rates, limits)
+    return calibrated(limits)
+
+
+def keep(rates: Path, limits: Limits) -> bool:
+    """Measure and write down, unless that was done; says whether it was done now."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        _read(rates, limits)
+        return False
+    write(rates, limits, calibrated(limits))
+    return True
+
+
+def write(rates: Path, limits: Limits, costs: Costs) -> None:
+    rates.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    text = json.dumps({"measured": _measured(limits), "costs": asdict(costs)}, indent=2)
+    fresh = rates.with_name(f".{rates.name}.{os.getpid()}")
+    fresh.write_text(f"{text}\n", "utf-8")
+    fresh.replace(rates)
+
+
+def _read(rates: Path, limits: Limits) -> Costs:
+    kept = json.loads(rates.read_text("utf-8"))
+    if kept["measured"] != _measured(limits):
+        raise ValueError("measured for something else")
+    costs = kept["costs"]
+    return Costs(**{**costs, "engine": EngineCosts(**costs["engine"])})
+
+
+def _measured(limits: Limits) -> dict[str, object]:
+    """What rates hold for."""
+    processor = next(
+        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.machine(),
+    )
+    return {
+        "rates": RATES,
+        "processor": processor,
+        "limits": asdict(limits),
+        **{package: version(package) for package in ("duckdb", "opendp", "numpy")},
+    }
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
 
 
 def calibrated(limits: Limits) -> Costs:
@@ -98,8 +172,14 @@ def release_time(plan: Plan, catalogue: Catalogue, costs: Costs, longest: float 
     """
     work = worst_case(plan, catalogue)
     if work.memory > costs.memory:
-        raise Refused("ask.too_large")
+        raise Refused("ask.too_large", worst=_rounded(work.memory / 2**20), most=costs.memory >> 20)
     seconds = costs.seconds(work) + FIXED
     if seconds > longest:
-        raise Refused("ask.too_long", most=round(longest))
+        raise Refused("ask.too_long", worst=_rounded(seconds), most=round(longest))
     return max(seconds, FLOOR)
+
+
+def _rounded(number: float) -> str:
+    """Up, to two digits: more would say no more."""
+    step = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return f"{math.ceil(number / step) * step:,}"

@@ -1,11 +1,13 @@
 """The vault's HTTP service: `python -m sandbox_guard.vault`, one process for one member and project.
 
 It holds the restricted data (read-only) and the guard, and runs no user code. Who asks is checked at the
-hub: the bearer's name must be this sandbox's member. Nothing here says how long anything took.
+hub: the bearer's name must be this sandbox's member. Nothing here says how long anything took: an answer leaves at
+its release time, and meanwhile nothing else does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import threading
@@ -21,6 +23,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox_guard import analyses
 from sandbox_guard.engines.current import CurrentData
@@ -33,7 +36,9 @@ from sandbox_guard.ledger.wire import Asker
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Analysis, Column, Dataset, Policies, Project, Role, Table
 from sandbox_guard.pricing import Asked
+from sandbox_guard.release_time import VaultCores, known
 from sandbox_guard.sql import functions
+from sandbox_guard.window import Windows
 
 QUERY = "custom:sandbox-guard:query"
 ANALYSE = "custom:sandbox-guard:analyse"
@@ -42,8 +47,9 @@ BELIEVED = 10.0
 """Seconds for which the hub's word on a token is remembered: the delay of a revocation."""
 
 PROCESS_WARNING = Text(
-    "本沙箱以本机进程运行，隔离很弱，仅供试用；请勿放入真实的受限数据。",
-    "This sandbox runs as local processes and isolates little: for trying out, not for real restricted data.",
+    "本沙箱以本机进程运行，隔离很弱，仅供试用；请勿放入真实的受限数据。答案若超过预定的发布时间，只记入日志。",
+    "This sandbox runs as local processes and isolates little: for trying out, not for real restricted data. "
+    "An answer that misses its release time is only logged.",
 )
 
 
@@ -78,6 +84,13 @@ class Config(BaseModel):
     memory: int = 2 * 2**30
     """Address space of a worker, in bytes."""
     timeout: float = 30.0
+    """Seconds for a statement of a question that reads nothing private; any other has its T."""
+    lane: str = "this host"
+    """The cores of one host on which vaults work, one question after the other: vaults that share them name the
+    same lane."""
+    rates: Path | None = None
+    """What `sandbox-guard calibrate` measured. Without it, or where it was measured for something else, the vault
+    measures by itself, which takes some seconds."""
 
 
 class Ask(BaseModel):
@@ -124,6 +137,13 @@ class Vault:
             mark = config.marks / f"{config.member}.{config.server or config.project}.mark"
         self.ledger = RemoteLedger(config.ledger_url, config.ledger_token, mark=mark)
         self.turn = threading.Lock()
+        self.cores = VaultCores(
+            config.lane,
+            # Elsewhere its cores are shared with whatever else runs there.
+            config.backend == "docker",
+            known(config.rates, limits),
+        )
+        self.windows = Windows(config.timeout)
 
     def close(self) -> None:
         self.data.close()
@@ -186,7 +206,8 @@ class Vault:
             self.ledger,
             engine,
             self.finisher,
-            self.config.timeout,
+            self.cores,
+            self.windows,
             unavailable=self.data.why_not,
         )
 
@@ -316,10 +337,36 @@ class Bearers:
         return scopes
 
 
+class Silence:
+    """Nothing else leaves a vault while a question is measured, and nothing is begun: how long an estimate or a
+    refusal takes meanwhile would tell how busy its cores are. The silence ends at the release time."""
+
+    def __init__(self, app: ASGIApp, windows: Windows) -> None:
+        self._app, self._windows = app, windows
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def quietly(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await self._kept()
+            await send(message)
+
+        await self._kept()
+        await self._app(scope, receive, quietly)
+
+    async def _kept(self) -> None:
+        while (left := self._windows.silence()) > 0:  # noqa: ASYNC110  its end is a moment, not an event
+            await asyncio.sleep(left)
+
+
 def application(config: Config) -> FastAPI:
     vault = Vault(config)
     bearers = Bearers(config.hub_api, config.member)
     app = FastAPI(title="Sandbox Guard vault", lifespan=vault.lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Silence, windows=vault.windows)
     router = APIRouter()
 
     def bearer(request: Request, scope: str) -> None:

@@ -19,13 +19,16 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI, Request
 
+from sandbox_guard.engines.duckdb import Limits
 from sandbox_guard.ledger.service import HUB, create_app
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.wire import Act, Asker, Terms
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.terms import compile_terms
 from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.release_time import write
 from sandbox_guard.vault import ANALYSE, QUERY, Config, Listen, application
+from tests.costs import COSTS
 
 TOKEN = "token-of-this-notebook"
 POLICIES = Path("policies").absolute()
@@ -55,6 +58,8 @@ def serving(home: Path, *, member: str, project: str, state: Path) -> Iterator[R
         checkpoints.mkdir()
         stack.enter_context(_running(create_app(ledger, {HUB: "hub"}, checkpoints), port=ledger_port))
         stack.enter_context(_running(_hub(member), port=hub_port))
+        rates = state / "rates.json"
+        write(rates, Limits(), COSTS)
         config = Config(
             member=member,
             project=project,
@@ -67,6 +72,7 @@ def serving(home: Path, *, member: str, project: str, state: Path) -> Iterator[R
             listen=Listen(socket=str(state / "vault.sock")),
             backend="process",
             workers=1,
+            rates=rates,
         )
         stack.enter_context(_running(application(config), uds=state / "vault.sock"))
         yield Running(f"unix:{state / 'vault.sock'}", home / "samples", ledger)

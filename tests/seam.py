@@ -37,7 +37,10 @@ from sandbox_guard.policy.model import Policies
 from sandbox_guard.policy.terms import compile_terms
 from sandbox_guard.pricing import Asked
 from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.release_time import VaultCores
 from sandbox_guard.steward.load import load
+from sandbox_guard.window import Windows
+from tests.costs import CORES, Untimed
 from tests.local import LocalFinisher
 
 Data = Mapping[str, Any]
@@ -131,8 +134,16 @@ def bench(policies: str | Path | Policies, data: Data, budget: int = 4 * 10**9) 
 
 
 @contextlib.contextmanager
-def opened(policies: Policies, engine: Any, home: Path, budget: int = 4 * 10**9) -> Iterator[Bench]:
-    """A guard and a ledger over an open engine. `budget`: rho of every account, so that none runs out."""
+def opened(
+    policies: Policies,
+    engine: Any,
+    home: Path,
+    budget: int = 4 * 10**9,
+    windows: Windows | None = None,
+    cores: VaultCores = CORES,
+) -> Iterator[Bench]:
+    """A guard and a ledger over an open engine. `budget`: rho of every account, so that none runs out. Answers leave
+    when they are ready, unless `windows` says otherwise."""
     ledger = LedgerStore(
         f"sqlite:///{home / 'ledger.sqlite'}",
         signing_key=home / "ledger.pem",
@@ -144,7 +155,8 @@ def opened(policies: Policies, engine: Any, home: Path, budget: int = 4 * 10**9)
     ledger.apply(Terms.model_validate(terms), Act(actor="test", reason="seam"))
     project = next(iter(policies.projects.values()))
     asker = Asker(member=next(iter(project.members)), project=project.name)
-    yield Bench(policies, Guard(policies, asker, ledger, engine, LocalFinisher()), ledger, asker)
+    guard = Guard(policies, asker, ledger, engine, LocalFinisher(), cores, windows or Untimed())
+    yield Bench(policies, guard, ledger, asker)
     ledger.close()
 
 

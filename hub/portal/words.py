@@ -32,6 +32,7 @@ TYPE = {
 KIND = {
     "policy": Text("策略生效", "policy"),
     "charge": Text("计费", "charge"),
+    "reserve": Text("重新排期", "reserved again"),
     "release": Text("结果发布", "release"),
     "fault": Text("故障", "fault"),
     "refusal": Text("拒绝", "refusal"),

@@ -11,6 +11,7 @@ A backup is one zip of the tables as JSON lines, the same for SQLite and Postgre
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import zipfile
 from collections.abc import Iterable
@@ -19,14 +20,14 @@ from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, delete, insert, select, update
 
-from sandbox_guard.ledger import accounts, schema
+from sandbox_guard.ledger import accounts, allowance, lanes, schema
 from sandbox_guard.ledger.database import reading
 from sandbox_guard.ledger.log import write_atomically
 from sandbox_guard.ledger.releases import question_key
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.transaction import Transaction
 from sandbox_guard.ledger.verify import leaf_hash, verify
-from sandbox_guard.ledger.wire import AccountCap, Act, Amount, EntryKind, Question
+from sandbox_guard.ledger.wire import AccountCap, Act, Amount, Asker, Claim, EntryKind, Question, Reserved
 
 FORMAT = "sandbox-guard-ledger-1"
 
@@ -174,7 +175,13 @@ def _replay(tx: Transaction, leaf: str) -> None:
             for taken in facts["accounts"]:
                 _spend(connection, taken["account"], taken["rho"], taken["delta"])
             connection.execute(insert(schema.Charge), _charge_row(entry, facts))
+            _reserve(connection, entry)
+        case "reserve":
+            _reserve(connection, entry)
+        case "fault":
+            _leak(connection, entry)
         case "release":
+            _leak(connection, entry)
             # Its body is not in the log, and it may have been shown: it is not drawn again.
             connection.execute(
                 update(schema.Charge).where(schema.Charge.charge_id == facts["charge_id"]).values(lost=True)
@@ -214,6 +221,32 @@ def _charge_row(entry: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _reserve(connection: Connection, entry: dict[str, Any]) -> None:
+    facts = entry["facts"]
+    if facts.get("claim") is None:
+        return
+    starts, releases = (dt.datetime.fromisoformat(facts[name]) for name in ("starts_at", "releases_at"))
+    claim = Claim.model_validate(facts["claim"])
+    reserved = Reserved(
+        lane=claim.lane,
+        starts_at=starts,
+        releases_at=releases,
+        wait=0,
+        milliseconds=claim.milliseconds,
+    )
+    lanes.kept(connection, reserved, claim, facts["charge_id"], facts["member"], entry["position"])
+
+
+def _leak(connection: Connection, entry: dict[str, Any]) -> None:
+    facts = entry["facts"]
+    reservation = lanes.reserved_for(connection, facts["charge_id"], facts["member"])
+    if reservation is not None and facts.get("told"):
+        asker = Asker(member=facts["member"], project=entry["project"])
+        allowance.keep(
+            connection, asker, reservation, facts["overruns"], facts["told"], entry["position"], entry["at"]
+        )
+
+
 def _cap(cap: dict[str, Any]) -> AccountCap:
     level, *names = cap["account"].split("/")
     fields = {
@@ -247,6 +280,8 @@ def _stand(connection: Connection, entry: dict[str, Any]) -> None:
     connection.execute(
         delete(standing).where(standing.kind == subject["kind"], standing.name == subject["name"])
     )
+    if subject["kind"] == "shape" and entry["kind"] == "resume":
+        allowance.forgive(connection, subject["name"])
     if entry["kind"] != "resume":
         state = "closed" if entry["kind"] == "close" else "suspended"
         connection.execute(insert(standing), {**subject, "state": state, "position": entry["position"]})

@@ -53,7 +53,7 @@ def earlier_charges(connection: Connection, asker: Asker, request: ChargeRequest
 _paid, _shown = table(Entry).alias("paid"), table(Entry).alias("shown")
 _RELEASES = (
     # The leaf of the charge holds what was asked; that of the release, when it left.
-    select(table(StoredRelease), _paid.c.leaf.label("charge_leaf"), _shown.c.at.label("released_at"))
+    select(table(StoredRelease), _paid.c.leaf.label("charge_leaf"), _shown.c.leaf.label("release_leaf"))
     .join(Charge, Charge.charge_id == StoredRelease.charge_id)
     .join(_paid, _paid.c.position == Charge.position)
     .join(_shown, _shown.c.position == StoredRelease.position)
@@ -90,7 +90,7 @@ def of_project(connection: Connection, asker: Asker) -> tuple[Release, ...]:
 
 def _release(row: Row[Any], asker: Asker) -> Release:
     """The text of a query is its author's and the auditors'."""
-    facts = json.loads(row.charge_leaf)["facts"]
+    facts, left = json.loads(row.charge_leaf)["facts"], json.loads(row.release_leaf)
     return Release(
         release_id=row.release_id,
         charge_id=row.charge_id,
@@ -102,5 +102,6 @@ def _release(row: Row[Any], asker: Asker) -> Release:
         body_digest=digest_of(row.body),
         member=facts["member"],
         project=row.project,
-        released_at=row.released_at,
+        released_at=left["facts"].get("released_at", left["at"]),
+        overruns=left["facts"].get("overruns", 0),
     )

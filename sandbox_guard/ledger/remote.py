@@ -64,11 +64,12 @@ class RemoteLedger:
     def charge(self, asker: Asker, request: ChargeRequest) -> Charge:
         return self._call(_CHARGE, "POST", "/v1/charges", request)
 
-    def publish(self, asker: Asker, charge_id: str, body: str) -> Release:
-        return self._call(_PUBLISHED, "POST", f"/v1/charges/{charge_id}/release", {"body": body})
+    def publish(self, asker: Asker, charge_id: str, body: str, overruns: int = 0) -> Release:
+        left = {"body": body, "overruns": overruns}
+        return self._call(_PUBLISHED, "POST", f"/v1/charges/{charge_id}/release", left)
 
-    def fault(self, asker: Asker, charge_id: str) -> None:
-        self._send("POST", f"/v1/charges/{charge_id}/fault", None)
+    def fault(self, asker: Asker, charge_id: str, overruns: int = 0) -> None:
+        self._send("POST", f"/v1/charges/{charge_id}/fault", {"overruns": overruns})
 
     def refuse(self, asker: Asker, report: RefusalReport) -> None:
         self._send("POST", "/v1/refusals", report)

@@ -2,8 +2,9 @@
 
 `entries` is the truth. Every other table can be worked out from it (but for the bodies of releases, of which
 it holds the digest, and tokens, of which it holds nothing) and stands here so that a charge need not read
-the log: `budgets`, `charges`, `releases`, `standings`, `projects`, `sandboxes`, `loads`. Times are text in
-UTC, `2026-11-23T21:54:28Z`, so that both databases store and order them alike.
+the log: `budgets`, `charges`, `lanes`, `reservations`, `leaks`, `releases`, `standings`, `projects`, `sandboxes`,
+`loads`. Times are text in UTC, `2026-11-23T21:54:28Z`, so that both databases store and order them alike; those of
+lanes and reservations are milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ class Project(Base):
 
 
 class Standing(Base):
-    """A member, project or dataset that is suspended, or a project that is closed."""
+    """A member, project, dataset or shape of plans that is suspended, or a project that is closed."""
 
     __tablename__ = "standings"
 
@@ -151,6 +152,53 @@ class Charge(Base):
     plan_digest: Mapped[str] = mapped_column(String(64))
     lost: Mapped[bool]
     """A restore cannot tell whether its release was shown, so it buys none any more."""
+
+
+class Lane(Base):
+    """The vault cores of one host, which do one question after the other."""
+
+    __tablename__ = "lanes"
+
+    name: Mapped[str] = mapped_column(Key, primary_key=True)
+    at: Mapped[int]
+    """The lane's time at its last reservation."""
+    ahead: Mapped[int]
+    """By so much that was ahead of this machine's clock, which had been set back."""
+    free_at: Mapped[int]
+
+
+class Reservation(Base):
+    """From when to when a lane belongs to a charge. One that is tried again gets another."""
+
+    __tablename__ = "reservations"
+    __table_args__ = (Index("reservations_by_charge", "charge_id", "member"),)
+
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Of the entry that records it."""
+    charge_id: Mapped[str] = mapped_column(ForeignKey(Charge.charge_id))
+    member: Mapped[str] = mapped_column(Key)
+    lane: Mapped[str] = mapped_column(Key)
+    starts_at: Mapped[int]
+    milliseconds: Mapped[int]
+    shape: Mapped[str] = mapped_column(String(64))
+    counted: Mapped[bool]
+
+
+class Leak(Base):
+    """What an answer told by when it left: `bits` counts against the allowances of member and project."""
+
+    __tablename__ = "leaks"
+    __table_args__ = (Index("leaks_of_project", "project", "at"), Index("leaks_of_shape", "shape", "at"))
+
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Of the release or fault."""
+    member: Mapped[str] = mapped_column(Key)
+    project: Mapped[str] = mapped_column(Key)
+    shape: Mapped[str] = mapped_column(String(64))
+    at: Mapped[str] = mapped_column(String(32))
+    bits: Mapped[int]
+    strike: Mapped[bool]
+    """It overran, and no steward has resumed the shape since."""
 
 
 class Release(Base):

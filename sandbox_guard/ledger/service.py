@@ -108,7 +108,13 @@ class NewSandbox(Message):
     project: str
 
 
-class Publication(Message):
+class Departure(Message):
+    """When something leaves: after so many doublings of its time."""
+
+    overruns: int = 0
+
+
+class Publication(Departure):
     body: str
 
 
@@ -319,14 +325,14 @@ def _add_vault_calls(app: APIRouter, store: LedgerStore) -> None:
     @app.post("/v1/charges/{charge_id}/release")
     def publish(asker: Own, charge_id: Id, publication: Publication, response: Response) -> Release:
         """Store the charge's one release; a second call returns the first."""
-        release = store.publish(asker, charge_id, publication.body)
+        release = store.publish(asker, charge_id, publication.body, publication.overruns)
         response.headers[MARK] = str(store.mark_of(release.position))
         return release
 
     @app.post("/v1/charges/{charge_id}/fault", status_code=204)
-    def fault(asker: Own, charge_id: Id) -> None:
+    def fault(asker: Own, charge_id: Id, departure: Departure) -> None:
         """Log that the charge has no release yet."""
-        store.fault(asker, charge_id)
+        store.fault(asker, charge_id, departure.overruns)
 
     @app.post("/v1/refusals", status_code=204)
     def refuse(asker: Own, report: RefusalReport) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert,
 from sqlalchemy.exc import SQLAlchemyError
 
 from sandbox_guard.errors import Fault, Refused
-from sandbox_guard.ledger import access, accounts, log, releases, schema
+from sandbox_guard.ledger import access, accounts, allowance, lanes, log, releases, schema
 from sandbox_guard.ledger.accounts import ToEpsilon
 from sandbox_guard.ledger.database import open_database, reading
 from sandbox_guard.ledger.log import Clock, Signer, stamp
@@ -29,6 +29,7 @@ from sandbox_guard.ledger.wire import (
     Balance,
     Charge,
     ChargeRequest,
+    Claim,
     Entry,
     EntryFilter,
     EntryKind,
@@ -38,11 +39,15 @@ from sandbox_guard.ledger.wire import (
     Question,
     RefusalReport,
     Release,
+    Reserved,
     Sandbox,
     Standing,
     Subject,
     Terms,
 )
+
+MOST_OVERRUNS = 3
+"""An answer leaves at T, 2 T or 4 T; a Fault may, for want of a process that could be killed, come once more."""
 
 
 class LedgerStore:
@@ -87,11 +92,12 @@ class LedgerStore:
             terms = access.authorise(tx.connection, asker, request.question, tx.now)
             paid = _paid_already(tx, asker, request)
             if paid is not None:
-                return paid
+                return self._handed_out_again(tx, asker, request, paid)
             if tx.restored is not None:
                 raise Refused("budget.ledger_restored")
             if request.policy_digest != tx.policy_digest:
                 raise Refused("access.policy_not_applied")
+            reserved = self._reserved(tx, asker, request.claim)
             taken = accounts.take(tx.connection, asker, request.spends)
             charge_id = secrets.token_hex(16)
             facts = {
@@ -99,6 +105,7 @@ class LedgerStore:
                 **request.model_dump(mode="json"),
                 "charge_id": charge_id,
                 "accounts": taken,
+                **_times(reserved),
             }
             position = tx.append(EntryKind.CHARGE, asker.member, asker.project, facts)
             tx.connection.execute(
@@ -114,9 +121,31 @@ class LedgerStore:
                     "lost": False,
                 },
             )
-            return Charge(charge_id=charge_id, position=position)
+            if reserved is not None and request.claim is not None:
+                lanes.kept(tx.connection, reserved, request.claim, charge_id, asker.member, position)
+            return Charge(charge_id=charge_id, position=position, reserved=reserved)
 
-    def publish(self, asker: Asker, charge_id: str, body: str) -> Release:
+    def _reserved(self, tx: Transaction, asker: Asker, claim: Claim | None) -> Reserved | None:
+        if claim is None:
+            return None
+        allowance.check(tx.connection, asker, claim, tx.now)
+        return lanes.reserve(tx.connection, claim, self._clock())
+
+    def _handed_out_again(
+        self, tx: Transaction, asker: Asker, request: ChargeRequest, paid: Charge
+    ) -> Charge:
+        """What was paid for and not released is tried again, in time of its own."""
+        if paid.release is not None or request.claim is None:
+            return paid
+        reserved = self._reserved(tx, asker, request.claim)
+        assert reserved is not None
+        claim = {"claim": request.claim.model_dump(mode="json"), **_times(reserved)}
+        facts = {"member": asker.member, "charge_id": paid.charge_id, **claim}
+        position = tx.append(EntryKind.RESERVE, asker.member, asker.project, facts)
+        lanes.kept(tx.connection, reserved, request.claim, paid.charge_id, asker.member, position)
+        return paid.model_copy(update={"reserved": reserved})
+
+    def publish(self, asker: Asker, charge_id: str, body: str, overruns: int = 0) -> Release:
         json.loads(body)
         with self.writer.transaction() as tx:
             charge = _own_charge(tx.connection, asker, charge_id)
@@ -132,7 +161,7 @@ class LedgerStore:
                 "release_id": release_id,
                 "body_digest": releases.digest_of(body),
             }
-            position = tx.append(EntryKind.RELEASE, asker.member, asker.project, facts)
+            position = _leaves(tx, EntryKind.RELEASE, asker, facts, overruns)
             tx.connection.execute(
                 _INSERT_RELEASE,
                 {
@@ -167,11 +196,11 @@ class LedgerStore:
             tx.restored = tx.restored or f"a vault was acknowledged entry {mark.position}"
         raise Refused("budget.ledger_behind")
 
-    def fault(self, asker: Asker, charge_id: str) -> None:
+    def fault(self, asker: Asker, charge_id: str, overruns: int = 0) -> None:
         with self.writer.transaction() as tx:
             _own_charge(tx.connection, asker, charge_id)
             facts = {"member": asker.member, "charge_id": charge_id}
-            tx.append(EntryKind.FAULT, asker.member, asker.project, facts)
+            _leaves(tx, EntryKind.FAULT, asker, facts, overruns)
 
     def refuse(self, asker: Asker, report: RefusalReport) -> None:
         with self.writer.transaction() as tx:
@@ -290,6 +319,8 @@ class LedgerStore:
             project = subject.name if subject.kind == "project" else None
             position = tx.append(kind, act.actor, project, facts)
             tx.connection.execute(delete(standing).where(this))
+            if subject.kind == "shape" and state is None:
+                allowance.forgive(tx.connection, subject.name)
             if state is not None:
                 row = {"kind": subject.kind, "name": subject.name, "state": state, "position": position}
                 tx.connection.execute(insert(standing), row)
@@ -481,6 +512,33 @@ def _check_same(charge: Row[Any], request: ChargeRequest) -> None:
 def _charge(tx: Transaction, asker: Asker, charge: Row[Any]) -> Charge:
     release = releases.of_charge(tx.settled, asker, charge.charge_id) if charge.released else None
     return Charge(charge_id=charge.charge_id, position=charge.position, release=release)
+
+
+def _times(reserved: Reserved | None) -> dict[str, object]:
+    """As an entry records them."""
+    if reserved is None:
+        return {}
+    return {
+        "starts_at": lanes.stamp(reserved.starts_at),
+        "releases_at": lanes.stamp(reserved.releases_at),
+    }
+
+
+def _leaves(
+    tx: Transaction, kind: EntryKind, asker: Asker, facts: Mapping[str, object], overruns: int
+) -> int:
+    """The entry of an answer or a Fault: when it left, which was fixed before anything was read but for the
+    doublings, and what those told."""
+    if not 0 <= overruns <= MOST_OVERRUNS:
+        raise ValueError(f"an answer leaves after at most {MOST_OVERRUNS} doublings")
+    reservation = lanes.reserved_for(tx.connection, str(facts["charge_id"]), asker.member)
+    told = allowance.bits(reservation, overruns, fault=kind is EntryKind.FAULT)
+    if reservation is not None:
+        left = lanes.stamp(lanes.released_at(reservation, overruns))
+        facts = {**facts, "released_at": left, "overruns": overruns, "told": told}
+    position = tx.append(kind, asker.member, asker.project, facts)
+    allowance.note(tx, asker, reservation, overruns, told, position)
+    return position
 
 
 def _log_reuse(

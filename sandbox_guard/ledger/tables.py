@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from sandbox_guard.ledger import schema
+from sandbox_guard.ledger.lanes import moment, stamp
 from sandbox_guard.ledger.transaction import datasets_of, search_columns
 from sandbox_guard.ledger.verify import Tree, Verdict, leaf_hash
 
@@ -27,7 +28,7 @@ def compare_tables(connection: Connection) -> Verdict:
     wrong = min(
         (
             position
-            for check in (_search, _datasets, _tree, _charges, _releases, _loads)
+            for check in (_search, _datasets, _tree, _charges, _reservations, _leaks, _releases, _loads)
             for position in check(connection, entries)
         ),
         default=None,
@@ -75,6 +76,23 @@ def _charges(connection: Connection, entries: list[Any]) -> Iterator[int]:
         ):
             yield min(row.position, len(entries) - 1)
     yield from due
+
+
+def _reservations(connection: Connection, entries: list[Any]) -> Iterator[int]:
+    due = {(e["position"], e["facts"]["charge_id"], e["facts"]["starts_at"]) for e in entries if _reserves(e)}
+    rows = connection.execute(select(schema.Reservation.__table__))
+    found = {(r.position, r.charge_id, stamp(moment(r.starts_at))) for r in rows}
+    yield from (position for position, *_ in due ^ found)
+
+
+def _reserves(entry: Any) -> bool:
+    return entry["kind"] in ("charge", "reserve") and "starts_at" in entry["facts"]
+
+
+def _leaks(connection: Connection, entries: list[Any]) -> Iterator[int]:
+    due = {(e["position"], e["facts"]["told"]) for e in entries if e["facts"].get("told")}
+    found = {(r.position, r.bits) for r in connection.execute(select(schema.Leak.__table__))}
+    yield from (position for position, _ in due ^ found)
 
 
 def _releases(connection: Connection, entries: list[Any]) -> Iterator[int]:

@@ -222,6 +222,11 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "clock": ("条目时间早于前一条目。", "The entry is older than the one before it."),
     "overspent": ("扣减超出预算上限。", "The charge goes over a cap."),
     "miscounted": ("扣减与费用不符。", "What was taken differs from what the entry says it cost."),
+    "overlap": (
+        "同一组保险库核心在同一时段被预留两次。",
+        "The same vault cores are reserved twice at one time.",
+    ),
+    "early": ("答案早于预留的发布时间离开。", "An answer left before the time that was reserved for it."),
     "second": ("同一扣减出现两次发布或重复的编号。", "A charge or release appears twice."),
     "orphan": ("发布没有对应的扣减。", "A release has no charge."),
     "tables": (
@@ -478,6 +483,10 @@ class Books:
     charges: dict[str, bool] = field(default_factory=dict)
     """Charge to whether it has its release."""
     requests: set[tuple[str, str, str]] = field(default_factory=set)
+    lanes: dict[str, str] = field(default_factory=dict)
+    """Until when the cores of each host are reserved."""
+    due: dict[tuple[str, str], str] = field(default_factory=dict)
+    """When the answer of a charge may leave, by charge and member."""
     last_at: str = ""
 
     def enter(self, entry: Mapping[str, Any]) -> None:
@@ -492,8 +501,14 @@ class Books:
                 self._apply(facts)
             case "charge":
                 self._charge(entry, facts)
+                self._reserve(position, facts)
+            case "reserve":
+                self._reserve(position, facts)
             case "release":
                 self._release(position, facts)
+                self._leave(position, facts)
+            case "fault":
+                self._leave(position, facts)
             case "renew":
                 account = self.accounts[facts["account"]]
                 account.renewed = _plus(account.renewed, account.spent)
@@ -525,6 +540,20 @@ class Books:
             account.spent = _plus(account.spent, amount)
             if min(amount) < 0 or account.spent[0] > account.cap[0] or account.spent[1] > account.cap[1]:
                 raise _Bad("overspent", position, detail=key)
+
+    def _reserve(self, position: int, facts: Mapping[str, Any]) -> None:
+        if facts.get("claim") is None:
+            return
+        lane, start, end = facts["claim"]["lane"], facts["starts_at"], facts["releases_at"]
+        if start < self.lanes.get(lane, "") or end <= start:
+            raise _Bad("overlap", position)
+        self.lanes[lane] = end
+        self.due[facts["charge_id"], facts["member"]] = end
+
+    def _leave(self, position: int, facts: Mapping[str, Any]) -> None:
+        due = self.due.get((facts["charge_id"], facts["member"]))
+        if due is not None and facts["released_at"] < due:
+            raise _Bad("early", position)
 
     def _release(self, position: int, facts: Mapping[str, Any]) -> None:
         charge_id = facts["charge_id"]

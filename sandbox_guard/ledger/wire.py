@@ -1,7 +1,7 @@
 """What crosses between the ledger and those who ask it: the one contract of `Ledger` and its HTTP form.
 
 Amounts are integers: rho in 1e-9, delta in 1e-15 (DESIGN section 9). No message holds a row count, a
-pre-noise number or a duration.
+pre-noise number or a duration that was measured.
 """
 
 from __future__ import annotations
@@ -94,6 +94,18 @@ class Spend(Message):
     datasets: dict[str, Amount]
 
 
+class Claim(Message):
+    """The time that a question needs at worst, of the vault cores of one host."""
+
+    lane: Annotated[str, Field(min_length=1, max_length=200)]
+    milliseconds: Annotated[int, Field(ge=1, lt=10**9)]
+    """T: from policy, SQL and measured rates, never from the data."""
+    shape: Digest
+    """The plan without its literals."""
+    counted: bool
+    """Are these cores for vaults alone, so that an overrun counts against the allowance?"""
+
+
 class ChargeRequest(Message):
     request_id: Annotated[str, Field(pattern=r"^[0-9a-zA-Z_-]{8,64}$")]
     """Double clicks, reconnects and retries carry the same one and buy one charge."""
@@ -109,8 +121,21 @@ class ChargeRequest(Message):
     plan_digest: Digest
     policy_digest: Digest
     releases_used: tuple[str, ...] = ()
+    claim: Claim | None = None
+    """None where nothing private is read."""
     guard_version: str
     opendp_version: str
+
+
+class Reserved(Message):
+    """When work on a question starts and when its answer leaves, fixed before anything is read."""
+
+    lane: str
+    starts_at: dt.datetime
+    releases_at: dt.datetime
+    wait: int
+    """Milliseconds from this answer to the start, so that the two clocks need not agree."""
+    milliseconds: int
 
 
 class Release(Message):
@@ -129,11 +154,16 @@ class Release(Message):
     member: str
     project: str
     released_at: dt.datetime
+    """As it was reserved, and not when the answer was ready."""
+    overruns: int = 0
+    """How often the reserved time doubled: the answer left after T, 2 T or 4 T."""
 
 
 class Charge(Message):
     charge_id: str
     position: int
+    reserved: Reserved | None = None
+    """The time claimed; each time that a charge is handed out, another."""
     release: Release | None = None
     """Set when this request, or this question of this project, has been released already."""
 
@@ -196,6 +226,8 @@ class EntryKind(StrEnum):
     SANDBOX = "sandbox"
     LOAD = "load"
     """A new data version: dataset, serial and random id."""
+    RESERVE = "reserve"
+    """A charge is tried again, in time of its own."""
     RESTORE = "restore"
     """The ledger was restored from a backup, and what became of the gap."""
 
@@ -226,7 +258,8 @@ class Sandbox(Message):
 class Subject(Message):
     """What a suspension is about."""
 
-    kind: Literal["member", "project", "dataset"]
+    kind: Literal["member", "project", "dataset", "shape"]
+    """A shape is a plan without its literals, by its digest."""
     name: str
 
 
@@ -278,14 +311,15 @@ class Ledger(Protocol):
         the same question over the same versions to the same project. Finding one logs REUSE."""
 
     def charge(self, asker: Asker, request: ChargeRequest) -> Charge:
-        """Authorise, then take the cost from every account concerned and append the entry, in one
-        transaction. The same `request_id` gives the same charge."""
+        """Authorise, then take the cost from every account concerned, reserve the time claimed and append the
+        entry, in one transaction. The same `request_id` gives the same charge."""
 
-    def publish(self, asker: Asker, charge_id: str, body: str) -> Release:
-        """Store the one release of this charge; a second call returns the first one's."""
+    def publish(self, asker: Asker, charge_id: str, body: str, overruns: int = 0) -> Release:
+        """Store the one release of this charge; a second call returns the first one's. To be called at the
+        release time, after so many doublings of it."""
 
-    def fault(self, asker: Asker, charge_id: str) -> None:
-        """Log that the charge has no release yet. A later `publish` may still finish it."""
+    def fault(self, asker: Asker, charge_id: str, overruns: int = 0) -> None:
+        """Log, at the release time, that the charge has no release yet. A later `publish` may still finish it."""
 
     def refuse(self, asker: Asker, report: RefusalReport) -> None:
         """Log a refused request."""

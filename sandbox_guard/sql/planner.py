@@ -13,19 +13,24 @@ from sandbox_guard.sql import syntax
 from sandbox_guard.sql.bind import bind_query, subquery
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.kinds import Open
-from sandbox_guard.sql.plan import Block, Computation, Output, Plan, Supplied
+from sandbox_guard.sql.plan import Block, Computation, Listed, Output, Plan, Sensitivity, Supplied
 from sandbox_guard.sql.relation import (
+    Column,
     Computed,
+    Constant,
     DistinctOf,
+    Domain,
     ExistsIn,
     Filter,
     GroupBy,
+    InValues,
     JoinOf,
     Node,
     Ordering,
     Project,
     Released,
     ReleasedScalar,
+    Rows,
     ScalarOf,
     Scan,
     SetOf,
@@ -69,6 +74,31 @@ def digest(plan: Plan) -> str:
     Headings do not matter."""
     unlabelled = replace(plan, outputs=tuple(replace(o, label="") for o in plan.outputs), notes=())
     return hashlib.sha256(repr(unlabelled).encode()).hexdigest()
+
+
+def shape(plan: Plan) -> str:
+    """SHA-256 of the tree without its literals: what two questions share that differ in them alone."""
+    return hashlib.sha256(repr(_outline((plan.steps, plan.final))).encode()).hexdigest()
+
+
+def _outline(tree: Any) -> Any:
+    """Names, functions and columns; no constant, and no number that one decides (bounds, bins, K)."""
+    match tree:
+        case Constant() | Listed() | Sensitivity() | Rows():
+            return type(tree).__name__
+        case Column():
+            return tree.id
+        case Domain():
+            return tree.type.value
+        case InValues():
+            return "in", tree.negated, _outline(tree.operand)
+        case str() | bool() | None:
+            return tree
+        case tuple():
+            return tuple(_outline(item) for item in tree)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return type(tree).__name__, *(_outline(getattr(tree, f.name)) for f in fields(tree))
+    return ""
 
 
 Step = Block | Computation

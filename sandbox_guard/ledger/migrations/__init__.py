@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, inspect
 
 from sandbox_guard.ledger.database import reading, writing
 
-NEWEST = "0001"
+NEWEST = "0002"
 LOCK = 0x5347_4C45
 """Of PostgreSQL's advisory locks: two services that start at once migrate one after the other."""
 
