@@ -43,7 +43,7 @@ from sandbox_guard.sql import suggest
 from sandbox_guard.sql.plan import MeasureKind, Plan
 from sandbox_guard.sql.planner import shape
 from sandbox_guard.sql.printer import print_block
-from sandbox_guard.window import DOUBLINGS, Unlimited, Window, Windows, Within
+from sandbox_guard.window import Unlimited, Window, Windows, Within
 
 
 class Engine(Rows, Protocol):
@@ -95,7 +95,7 @@ class Guard:
         with self.windows.open(charge.reserved) as window:
             body = self._measured(priced, window)
             overruns = window.leave()
-            if body is None or overruns > DOUBLINGS:
+            if body is None or overruns > window.doublings:
                 self.ledger.fault(self.asker, charge.charge_id, overruns)
                 raise Fault()
             release = self.ledger.publish(self.asker, charge.charge_id, body, overruns)

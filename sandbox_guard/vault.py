@@ -143,7 +143,7 @@ class Vault:
             config.backend == "docker",
             known(config.rates, limits),
         )
-        self.windows = Windows(config.timeout)
+        self.windows = Windows(config.timeout, self.cores.reserved)
 
     def close(self) -> None:
         self.data.close()

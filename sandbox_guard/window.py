@@ -24,8 +24,8 @@ from sandbox_guard.release import Finish, Rows
 DOUBLINGS = 2
 """An answer that is not ready after T leaves at 2 T, or at 4 T; what is not ready by then is a Fault."""
 
-LAST = float(2**DOUBLINGS)
-"""Times T, at which what still works is killed."""
+PATIENCE = 60.0
+"""Seconds that work may take at least, where cores are not reserved: there a busy machine is no reason to fail."""
 
 
 def wait_until(moment: float) -> None:
@@ -39,15 +39,17 @@ class Window:
 
     start: float
     seconds: float
+    doublings: int = DOUBLINGS
     leaves: float | None = None
     """Set once the work is done, whenever that is: the next limit from then."""
 
     def left(self) -> float:
         """Seconds until the last limit, at which whatever still works is killed."""
-        return self.start + self.seconds * LAST - time.monotonic()
+        return self.start + self.seconds * float(2**self.doublings) - time.monotonic()
 
     def leave(self) -> int:
-        """The work is done, and has failed or not: returns at the release time, and says how often it doubled."""
+        """The work is done, and has failed or not: returns at the release time, and says how often it doubled. More
+        often than `doublings` is too late for an answer."""
         overruns = _doublings((time.monotonic() - self.start) / self.seconds)
         self.leaves = self.start + self.seconds * float(2**overruns)
         wait_until(self.leaves)
@@ -74,6 +76,7 @@ class Unlimited:
     """What reads nothing private leaves when it is ready."""
 
     timeout: float
+    doublings: int = 0
 
     def left(self) -> float:
         return self.timeout
@@ -88,6 +91,8 @@ class Windows:
 
     timeout: float = 30.0
     """Seconds for a statement of a question that reads nothing private."""
+    reserved: bool = True
+    """Are the cores for vaults alone?"""
     _open: Window | None = field(default=None)
 
     @contextmanager
@@ -96,7 +101,9 @@ class Windows:
         if reserved is None:
             yield Unlimited(self.timeout)
             return
-        window = Window(time.monotonic() + reserved.wait / 1000, reserved.milliseconds / 1000)
+        seconds = reserved.milliseconds / 1000
+        doublings = DOUBLINGS if self.reserved else max(DOUBLINGS, _doublings(PATIENCE / seconds))
+        window = Window(time.monotonic() + reserved.wait / 1000, seconds, doublings)
         self._open = window
         try:
             wait_until(window.start)

@@ -29,6 +29,8 @@ class Estimate(Viewed):
     strategy: str
     why_not_sharper: Mapping[str, str] | None = None
     """Why another answer to this question could not be averaged with one; None where it could."""
+    seconds: float | None = None
+    """From the start of work to the release, whatever the data. None where nothing protected is read."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -41,6 +43,7 @@ class Estimate(Viewed):
             notes=tuple(body.get("notes", ())),
             strategy=body.get("strategy") or "",
             why_not_sharper=body.get("why_not_sharper"),
+            seconds=body.get("seconds"),
         )
 
     @property
@@ -82,8 +85,13 @@ class Estimate(Viewed):
             ],
             right=frozenset({1}),
             unbroken=frozenset({0, 1}),
-            below=[sentences(say("nothing_spent"), _strategy(self.strategy))],
+            below=[sentences(say("nothing_spent"), _strategy(self.strategy), self._arrives())],
         )
+
+    def _arrives(self) -> str:
+        if self.seconds is None or self.free:
+            return ""
+        return say("arrives", seconds=f"{self.seconds:.2g}")
 
 
 def bars(left: Remaining, project: float, member: float) -> list[Bar]:

@@ -54,6 +54,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "免费：同一问题此前已发布，这是当时的结果。",
         "Free: this question was answered before, and this is that answer.",
     ),
+    "arrives": (
+        "答案在开始计算后 {seconds} 秒返回，与数据无关。",
+        "The answer arrives {seconds} s after work on it begins, whatever the data.",
+    ),
     "would_be_free": (
         "免费：同一问题此前已发布，再问不计费。",
         "Free: this question was answered before.",
