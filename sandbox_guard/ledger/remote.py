@@ -25,9 +25,9 @@ from sandbox_guard.ledger.wire import (
 
 MARK: Final = "Ledger-Mark"
 
-PAUSES: Final = (0.1, 0.3, 1.0, 3.0)
+PAUSES: Final = (0.1, 0.3, 1.0, 3.0, 6.0, 10.0)
 """Seconds between tries where the service cannot be reached. Every call may be repeated: a request id buys one
-charge, a charge one release. A restarted service is back within them."""
+charge, a charge one release. A restarted service is back within them, on a busy machine too."""
 
 Answer = TypeVar("Answer")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +28,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as ASGIMessage
 
 from sandbox_guard.errors import Fault, Refused
 from sandbox_guard.ledger.checkpoints import CheckpointWriter
@@ -227,13 +229,24 @@ def _add_metrics(app: FastAPI, store: LedgerStore) -> None:
         lambda: store.size
     )
 
-    @app.middleware("http")
-    async def count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call_next(request)
-        route = request.scope.get("route")
-        endpoint = f"{request.method} {route.path}" if route is not None else "unknown"
-        calls.labels(endpoint, str(response.status_code)).inc()
-        return response
+    app.add_middleware(_Counted, calls=calls)
+
+
+class _Counted:
+    """Plain ASGI: the usual middleware would run each call in a task of its own."""
+
+    def __init__(self, app: ASGIApp, calls: Counter) -> None:
+        self.app, self.calls = app, calls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def counting(message: ASGIMessage) -> None:
+            if message["type"] == "http.response.start":
+                route = scope.get("route")
+                endpoint = f"{scope['method']} {route.path}" if route is not None else "unknown"
+                self.calls.labels(endpoint, str(message["status"])).inc()
+            await send(message)
+
+        await self.app(scope, receive, counting if scope["type"] == "http" else send)
 
 
 # -------------------------------------------------------------------------------------- who calls
@@ -255,9 +268,8 @@ def _permit(
         raise NotAllowed(401, "a bearer token is needed")
     caller = _caller(request, credentials.credentials)
     if caller is None and VAULT in allowed:
-        request.state.asker = request.app.state.store.asker_of(credentials.credentials)
-        if MARK in request.headers:
-            request.app.state.store.check_mark(Mark.parse(request.headers[MARK]))
+        mark = Mark.parse(request.headers[MARK]) if MARK in request.headers else None
+        request.state.asker = request.app.state.store.admitted(credentials.credentials, mark)
     elif caller not in allowed:
         raise NotAllowed(403, "this token may not do that")
 
@@ -271,7 +283,7 @@ def _caller(request: Request, token: str) -> Caller | None:
     return found
 
 
-def _asker(request: Request) -> Asker:
+async def _asker(request: Request) -> Asker:  # async: runs at once, without waiting for a thread
     asker = request.state.asker
     assert isinstance(asker, Asker)
     return asker

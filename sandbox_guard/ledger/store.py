@@ -179,22 +179,14 @@ class LedgerStore:
 
     def mark_of(self, position: int) -> Mark:
         """What a vault keeps of an entry that it was acknowledged."""
+        committed = self.writer.committed.get(position)
+        if committed is not None:  # by this process, a moment ago: no need to ask the database
+            return Mark(position=position, leaf_hash=committed)
         with self._reading() as connection:
-            found = connection.scalar(_HASH_OF, {"position": position})
-        if found is None:
+            mark = self._mark(connection, position)
+        if mark is None:
             raise ValueError("no such entry")
-        return Mark(position=position, leaf_hash=bytes(found).hex())
-
-    def check_mark(self, mark: Mark) -> None:
-        """Raises Refused where this ledger has not got, or no longer has, what a vault was acknowledged: it was
-        set back, and takes no charges until `backup.reopen`."""
-        with self._reading() as connection:
-            found = connection.scalar(_HASH_OF, {"position": mark.position})
-            if found is not None and bytes(found).hex() == mark.leaf_hash:
-                return
-        with self.writer.transaction() as tx:
-            tx.restored = tx.restored or f"a vault was acknowledged entry {mark.position}"
-        raise Refused("budget.ledger_behind")
+        return mark
 
     def fault(self, asker: Asker, charge_id: str, overruns: int = 0) -> None:
         with self.writer.transaction() as tx:
@@ -260,16 +252,24 @@ class LedgerStore:
             facts = {"member": sandbox.member, "sandbox_id": sandbox_id, "state": "ended"}
             tx.append(EntryKind.SANDBOX, actor, sandbox.project, facts)
 
-    def asker_of(self, token: str) -> Asker:
-        """Whose sandbox holds this token. Raises Refused where none does."""
+    def admitted(self, token: str, mark: Mark | None) -> Asker:
+        """Whose sandbox holds this token. Raises Refused where none does, and where this ledger has not got, or no
+        longer has, what the sandbox's vault was acknowledged: it was set back, and takes no charges until
+        `backup.reopen`."""
         with self._reading() as connection:
             sandbox = connection.execute(
                 select(schema.Sandbox.member, schema.Sandbox.project).where(
                     schema.Sandbox.token_hash == releases.digest_of(token), schema.Sandbox.ended.is_(False)
                 )
             ).one_or_none()
-        if sandbox is None:
-            raise Refused("access.sandbox_ended")
+            if sandbox is None:
+                raise Refused("access.sandbox_ended")
+            behind = mark is not None and mark != self._mark(connection, mark.position)
+        if behind:
+            assert mark is not None
+            with self.writer.transaction() as tx:
+                tx.restored = tx.restored or f"a vault was acknowledged entry {mark.position}"
+            raise Refused("budget.ledger_behind")
         return Asker(member=sandbox.member, project=sandbox.project)
 
     # ------------------------------------------------------------------------ for the steward
@@ -425,6 +425,10 @@ class LedgerStore:
                 yield connection
         except SQLAlchemyError as error:
             raise Fault from error
+
+    def _mark(self, connection: Connection, position: int) -> Mark | None:
+        found = connection.scalar(_HASH_OF, {"position": position})
+        return Mark(position=position, leaf_hash=bytes(found).hex()) if found is not None else None
 
     def _now(self, connection: Connection) -> str:
         return max(stamp(self._clock()), connection.scalar(select(schema.Head.at)) or "")

@@ -53,6 +53,8 @@ class Transaction:
     restored: str | None
     began: tuple[int, str | None]
     """`tree.size` and `restored` when this transaction began."""
+    hashes: dict[int, str] = field(default_factory=dict)
+    """Of the entries appended, by position."""
     _unwritten: list[_Rows] = field(default_factory=list)
 
     @classmethod
@@ -117,7 +119,7 @@ class Transaction:
         digest = leaf_hash(leaf)
         completed = self.tree.append(digest)
         root = self.tree.root()
-        self.last = digest.hex()
+        self.last = self.hashes[position] = digest.hex()
         self._unwritten.append(
             _Rows(
                 {
@@ -200,6 +202,8 @@ class Writer:
         self._turn = threading.Lock()
         self._count = threading.Lock()
         self._waiting = 0
+        self.committed: dict[int, str] = {}
+        """Leaf hashes of the last entries that this process committed, by position."""
         self._batch: _Batch | None = None
 
     @contextmanager
@@ -226,6 +230,7 @@ class Writer:
                 self._end(self._batch)
             with writing(self._engine) as connection:
                 connection.execute(_LOCK_HEAD).one()
+                self.committed = {}
                 yield connection
 
     @contextmanager
@@ -261,9 +266,14 @@ class Writer:
             if batch.broken is None:
                 batch.tx.move_head()
                 batch.resources.close()
+                self._remember(batch.tx.hashes)
             else:
                 batch.resources.__exit__(type(batch.broken), batch.broken, batch.broken.__traceback__)
         except SQLAlchemyError as error:
             batch.broken = error
         finally:
             batch.ended.set()
+
+    def _remember(self, hashes: Mapping[int, str]) -> None:
+        kept = {**self.committed, **hashes}
+        self.committed = dict(list(kept.items())[-4 * MOST :])

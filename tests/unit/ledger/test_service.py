@@ -130,7 +130,7 @@ def test_every_endpoint_stands_in_the_table(ledger: LedgerStore, tmp_path: Path)
 def test_hub_steward_and_auditor_do_theirs(ledger: LedgerStore, address: str, tmp_path: Path) -> None:
     act = ACT.model_dump()
     made = call(address, "POST /v1/sandboxes", "hub-token", json={"member": "bob", "project": "credit"})
-    assert ledger.asker_of(made.json()["token"]) == BOB
+    assert ledger.admitted(made.json()["token"], None) == BOB
     new = {"terms": terms(member=500).model_dump(mode="json"), "act": act}
     call(address, "PUT /v1/terms", "admin-token", json=new).raise_for_status()
     subject = {"kind": "member", "name": "bob"}

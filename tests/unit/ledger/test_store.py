@@ -364,10 +364,10 @@ def test_a_load_is_recorded_once(ledger: LedgerStore) -> None:
 
 def test_a_sandboxes_token_speaks_for_its_member_until_it_ends(ledger: LedgerStore) -> None:
     sandbox = ledger.open_sandbox(ALICE, "hub")
-    assert ledger.asker_of(sandbox.token) == ALICE
+    assert ledger.admitted(sandbox.token, None) == ALICE
     ledger.end_sandbox(sandbox.sandbox_id, "hub")
     with refused("access.sandbox_ended"):
-        ledger.asker_of(sandbox.token)
+        ledger.admitted(sandbox.token, None)
     with refused("access.not_member"):
         ledger.open_sandbox(CAROL.model_copy(update={"project": "credit"}), "hub")
 
