@@ -47,6 +47,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 sql = here.sql
 try_sql = here.try_sql
 estimate = here.estimate
+fewer_rows = here.fewer_rows
 explain = here.explain
 analyses = here.analyses
 analyse = here.analyse
@@ -74,6 +75,7 @@ __all__ = [
     "estimate",
     "estimate_analysis",
     "explain",
+    "fewer_rows",
     "here",
     "history",
     "language",

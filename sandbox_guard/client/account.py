@@ -94,6 +94,34 @@ class Estimate(Viewed):
         return say("arrives", seconds=f"{self.seconds:.2g}")
 
 
+@dataclass(frozen=True, repr=False)
+class FewerRows(Viewed):
+    """What a question would cost and how accurate it would be, by how many rows of one unit may count."""
+
+    estimates: Mapping[int, Estimate]
+
+    @property
+    def margins(self) -> dict[int, dict[str, float | None]]:
+        return {rows: estimate.margins for rows, estimate in self.estimates.items()}
+
+    def view(self) -> View:
+        some = next(iter(self.estimates.values()))
+        noisy = [i for i, (_, margin, why) in enumerate(some.columns) if margin is not None or why]
+        return View(
+            heads=[say("rows_counted"), *(some.columns[i][0] for i in noisy), say("cost")],
+            rows=[
+                [
+                    f"{rows:,}",
+                    *(_expected(*estimate.columns[i][1:]) for i in noisy),
+                    percent(estimate.cost.percent_project),
+                ]
+                for rows, estimate in self.estimates.items()
+            ],
+            right=frozenset(range(len(noisy) + 2)),
+            below=[say("fewer_rows"), sentences(say("fewer_rows_choose"), say("nothing_spent"))],
+        )
+
+
 def bars(left: Remaining, project: float, member: float) -> list[Bar]:
     """Both budgets: what is left, and the shares that a question takes."""
     return [
@@ -105,7 +133,8 @@ def bars(left: Remaining, project: float, member: float) -> list[Bar]:
 def _strategy(names: str) -> str:
     """What bounds one unit's part in the answer, in words; a strategy unknown to this client by its name."""
     known = (f"strategy_{name.replace(' ', '_')}" for name in names.split(", ") if name)
-    return sentences(*(say(key) if key in WORDS else say("strategy", strategy=names) for key in known))
+    fewer = say("strategy_fewer") if {"rank", "per unit"} & set(names.split(", ")) else ""
+    return sentences(*(say(key) if key in WORDS else say("strategy", strategy=names) for key in known), fewer)
 
 
 @dataclass(frozen=True, repr=False)

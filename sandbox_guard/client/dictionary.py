@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -62,6 +63,8 @@ class Table(Viewed):
     title: str
     private: bool
     columns: tuple[Column, ...]
+    rows_per_unit: int = 1
+    """How many rows of one protected unit it may hold."""
 
     def view(self) -> View:
         return View(
@@ -123,6 +126,7 @@ class Catalogue(Viewed):
                     title=pick(table.get("title")),
                     private=bool(table["private"]),
                     columns=tuple(Column.read(column) for column in table["columns"]),
+                    rows_per_unit=table.get("max_rows_per_unit") or 1,
                 )
                 for dataset in body["datasets"]
                 for table in dataset["tables"]
@@ -142,6 +146,11 @@ class Catalogue(Viewed):
             if table.name.lower() == name.lower():
                 return table
         raise KeyError(name)
+
+    def most_rows(self, sql: str) -> int:
+        """Of one unit, in any one of the tables that this SQL names."""
+        words = {word.lower() for word in re.findall(r"\w+", sql)}
+        return max((table.rows_per_unit for table in self.tables if table.name.lower() in words), default=1)
 
     def frame(self) -> pd.DataFrame:
         """One row a column of any table."""

@@ -44,6 +44,7 @@ def _name(text: str) -> str:
 def _options() -> argparse.ArgumentParser:
     parser = _Parser(prog="%%guard", add_help=False, allow_abbrev=False)
     parser.add_argument("--estimate", action="store_true", help="price and expected ±, without asking")
+    parser.add_argument("--fewer-rows", action="store_true", help="what counting fewer rows would trade")
     parser.add_argument("--explain", action="store_true", help="how it would be answered")
     parser.add_argument("--margin", type=_margin, help="± 50, or n=50,total=1000")
     parser.add_argument("--epsilon", type=float, help="what to spend, in total")
@@ -66,7 +67,7 @@ class GuardMagics(Magics):
     @line_cell_magic
     def guard(self, line: str, cell: str | None = None) -> Any:
         """Ask the vault. Options: --estimate --explain --margin --epsilon --pure --share
-        --rows-per-unit --on vault|sample --into NAME. `%guard` alone shows the budget."""
+        --rows-per-unit --fewer-rows --on vault|sample --into NAME. `%guard` alone shows the budget."""
         # The package's session is looked up when used, so that tests and notebooks may replace it.
         from sandbox_guard import client
 
@@ -89,6 +90,8 @@ class GuardMagics(Magics):
         }
         if chosen.estimate:
             result: Any = client.here.estimate(sql, **asked)
+        elif chosen.fewer_rows:
+            result = client.here.fewer_rows(sql, **{k: v for k, v in asked.items() if k != "rows_per_unit"})
         elif chosen.explain:
             result = client.here.explain(sql, **asked)
         else:
@@ -113,7 +116,7 @@ def _split(line: str) -> tuple[list[str], str]:
     """Leading options of a line, and the SQL behind them, untouched."""
     words: list[str] = []
     rest = line.lstrip()
-    flags = {"--estimate", "--explain", "--pure"}
+    flags = {"--estimate", "--fewer-rows", "--explain", "--pure"}
     while rest.startswith("--") and not rest.startswith("-- "):
         word, _, rest = rest.partition(" ")
         rest = rest.lstrip()

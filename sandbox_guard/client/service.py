@@ -69,6 +69,14 @@ class Service:
         """A call that spends nothing, and so needs no request id."""
         return self._send("POST", path, body)
 
+    def glimpse(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Like `post`, tried once: None where it fails, for what is merely nice to know."""
+        try:
+            response = self._http.post(path, json=body)
+            return response.json() if response.is_success else None
+        except (httpx.TransportError, ValueError):
+            return None
+
     def ask(self, path: str, body: Mapping[str, Any]) -> Any:
         """A call that may be charged.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pandas as pd
 
-from sandbox_guard.client import parameters, samples
-from sandbox_guard.client.account import Budget, Estimate
+from sandbox_guard.client import parameters, samples, waiting
+from sandbox_guard.client.account import Budget, Estimate, FewerRows
 from sandbox_guard.client.answer import Answer
 from sandbox_guard.client.dictionary import Catalogue
 from sandbox_guard.client.errors import DatabaseError, InterfaceError
@@ -18,6 +18,8 @@ from sandbox_guard.client.result import Result
 from sandbox_guard.client.service import Service
 from sandbox_guard.client.sharpen import Asked, Margin
 from sandbox_guard.client.words import say
+
+ROWS_TRIED: Final = (1, 2, 3, 5, 10, 20, 50)
 
 Where = Literal["vault", "sample"]
 
@@ -71,7 +73,7 @@ class Session:
             return Result(samples.ask(sql, ask["parameters"]), None)
         if on != "vault":
             raise InterfaceError(say("bad_on", on=repr(on)))
-        result = self._result(self.service.ask("/v1/query", ask))
+        result = self._answered("/v1/query", "/v1/estimate", ask)
         result.asked = Asked(self.service, ask)
         return result
 
@@ -97,6 +99,23 @@ class Session:
         ask = _ask(sql, params, margin, share, epsilon, pure, rows_per_unit)
         return Estimate.read(self.service.post("/v1/estimate", ask))
 
+    def fewer_rows(
+        self,
+        sql: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        margin: Margin | None = None,
+        share: float | None = None,
+        epsilon: float | None = None,
+        pure: bool = False,
+    ) -> FewerRows:
+        """What counting fewer rows of each person or firm would trade, as far as it can be told for free."""
+        most = self.catalogue().most_rows(sql)
+        counted = [*(rows for rows in ROWS_TRIED if rows < most), most]
+        asks = {rows: _ask(sql, params, margin, share, epsilon, pure, rows) for rows in counted}
+        answers = {rows: self.service.post("/v1/estimate", ask) for rows, ask in asks.items()}
+        return FewerRows({rows: Estimate.read(answer) for rows, answer in answers.items()})
+
     def explain(
         self,
         sql: str,
@@ -121,7 +140,7 @@ class Session:
     def analyse(self, name: str, /, **params: Any) -> Result:
         """Run an approved analysis."""
         body = {"parameters": parameters.values(params)}
-        return self._result(self.service.ask(f"/v1/analyses/{name}", body))
+        return self._answered(f"/v1/analyses/{name}", f"/v1/analyses/{name}/estimate", body)
 
     def estimate_analysis(self, name: str, /, **params: Any) -> Estimate:
         """What an approved analysis would cost. Free."""
@@ -149,6 +168,14 @@ class Session:
     def sample(self, table: str, n: int = 10) -> Result:
         """The first rows of a table of the local sample."""
         return Result(samples.rows(table, n), None)
+
+    def _answered(self, path: str, estimate: str, body: Mapping[str, Any]) -> Result:
+        def due() -> float | None:
+            expected = self.service.glimpse(estimate, body)
+            return None if expected is None or expected.get("free") else expected.get("seconds")
+
+        with waiting.shown(due):
+            return self._result(self.service.ask(path, body))
 
     def _result(self, body: Mapping[str, Any]) -> Result:
         return Result.of(Answer.read(body), trial=os.environ.get("SANDBOX_GUARD_BACKEND") == "process")

@@ -84,6 +84,20 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Rows are summed up for each protected unit first, then over all.",
     ),
     "strategy_public": ("只用公开数据。", "Public data only."),
+    "strategy_fewer": (
+        "少计几行可换来更小的误差：guard.fewer_rows(sql)。",
+        "Counting fewer rows may narrow the margins: guard.fewer_rows(sql).",
+    ),
+    "rows_counted": ("每个单元最多计入的行数", "Rows of each unit that count"),
+    "cost": ("项目预算", "Project's budget"),
+    "fewer_rows": (
+        "计入的行越少，噪声越小；但超出的行不再计入，合计会偏小。偏小多少取决于数据，不花预算无从得知：可先在样本上比较。",
+        (
+            "The fewer rows count, the smaller the noise; but further rows are left out, and totals come out too low. "
+            "By how much depends on the data and cannot be told for free: compare on the sample first."
+        ),
+    ),
+    "fewer_rows_choose": ("选定后：rows_per_unit=行数。", "To choose: rows_per_unit=number."),
     "nothing_spent": ("这是估价，没有花费预算。", "This is an estimate. Nothing was spent."),
     "meaning": (
         "± 是噪声误差：100 次这样的回答中，约有 95 次真实值落在此范围内。",
@@ -145,6 +159,19 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "sharp_enough": ("误差已经够小：{held}。", "It is that sure already: {held}."),
     "margin_above_0": ("margin= 须大于 0。", "margin= must be above 0."),
+    # while an answer is waited for
+    "waiting": (
+        "已提交，等待回答（已等 {waited} 秒）。",
+        "Submitted; waiting for the answer ({waited} s so far).",
+    ),
+    "waiting_due": (
+        "已提交，约 {left} 秒后返回（已等 {waited} 秒）。",
+        "Submitted; the answer is due in about {left} s ({waited} s so far).",
+    ),
+    "waiting_queued": (
+        "已提交，正在排队：别的问题先到（已等 {waited} 秒）。",
+        "Submitted and queued behind other questions ({waited} s so far).",
+    ),
     # the sample
     "sample": (
         "样本数据集上的试运行：虚构数据，精确计算，不计费，与真实数据无关。",

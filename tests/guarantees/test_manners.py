@@ -7,6 +7,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -111,6 +112,39 @@ def test_2_the_price_comes_first_and_is_not_exceeded(guard: Session, vault: Runn
     assert "%" in html
     assert "±" in html
     assert ("约" in html) if language == "zh" else ("more like it" in html)
+
+
+def test_2_what_fewer_rows_would_trade_is_told_for_free(
+    guard: Session, vault: Running, language: str
+) -> None:
+    offer = guard.fewer_rows(
+        "SELECT reg_district, SUM(tax_paid) AS paid FROM tax JOIN ent USING (uscc) GROUP BY 1"
+    )
+    widths = [margins["paid"] for margins in offer.margins.values()]
+    assert list(offer.margins) == [1, 2, 3, 5, 8], "up to what the table holds of one firm"
+    assert all(a is not None and b is not None and a < b for a, b in pairwise(widths))
+    html = offer._repr_html_()
+    assert ("偏小" in html) if language == "zh" else ("too low" in html)
+    assert logged(vault, "charge") == 0
+    half = {
+        rows: e.cost.rho
+        for rows, e in guard.fewer_rows("SELECT COUNT(*) AS n FROM tax", margin=90).estimates.items()
+    }
+    assert half[1] < half[8], "at a wanted margin, fewer rows cost less"
+
+
+def test_2_a_price_is_named_in_four_ways(guard: Session) -> None:
+    sql = "SELECT reg_district, COUNT(*) AS firms, SUM(reg_capital) AS capital FROM ent GROUP BY reg_district"
+    by_column = guard.estimate(sql, margin={"firms": 15, "capital": 3e9})
+    assert by_column.margins["firms"] is not None and by_column.margins["firms"] <= 15
+    assert by_column.margins["capital"] is not None and by_column.margins["capital"] <= 3e9
+    whole = guard.estimate(sql, share=1).cost.rho
+    assert guard.estimate(sql, share=0.1).cost.rho == pytest.approx(whole / 10, rel=0.01)
+    pure = guard.sql(BY_DISTRICT, epsilon=0.5, pure=True).answer
+    assert pure is not None
+    assert pure.columns[1].noise == "laplace"
+    assert pure.cost.rho <= 0.5**2 / 2 * 1.0001
+    assert pure.cost.delta == 0
 
 
 def test_2_epsilon_is_the_total_for_the_query(guard: Session) -> None:

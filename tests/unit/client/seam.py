@@ -53,6 +53,8 @@ class Vault:
     unavailable: int = 0
     """So many next calls meet a proxy with no vault behind it."""
     fault: bool = False
+    slow: float = 0
+    """Seconds until an answer leaves."""
     seed: int = 7
     wide: int = 0
     """Rows of the table that any question is answered with, if set."""
@@ -280,6 +282,7 @@ def application(vault: Vault) -> FastAPI:
             "more_like_this": 40,
             "notes": [],
             "strategy": "one row",
+            "seconds": vault.slow or None,
         }
 
     @app.post("/v1/explain")
@@ -309,6 +312,7 @@ def application(vault: Vault) -> FastAPI:
             return JSONResponse({"refused": REFUSED}, 422)
         if "exhausted" in body["sql"]:
             return JSONResponse({"refused": _denied("budget.member")}, 422)
+        await asyncio.sleep(vault.slow)
         return _finish(vault, body)
 
     @app.post("/v1/analyses/{name}")

@@ -13,7 +13,7 @@ from IPython.utils.capture import capture_output
 
 from sandbox_guard import client
 from sandbox_guard.client import completion
-from sandbox_guard.client.account import Budget, Estimate
+from sandbox_guard.client.account import Budget, Estimate, FewerRows
 from sandbox_guard.client.errors import InterfaceError, Refused
 from sandbox_guard.client.result import Result
 from sandbox_guard.client.session import Explanation, Session
@@ -56,6 +56,7 @@ def test_a_cell_of_sql(shell: InteractiveShell, vault: Vault) -> None:
 def test_options(shell: InteractiveShell, vault: Vault, samples_folder: Path) -> None:
     assert isinstance(run(shell, "%%guard --estimate\n" + SQL), Estimate)
     assert isinstance(run(shell, "%%guard --explain\n" + SQL), Explanation)
+    assert isinstance(run(shell, "%%guard --fewer-rows --margin 50\n" + SQL), FewerRows)
     assert vault.charges == {}
     run(shell, "%%guard --share 0.1 --rows-per-unit 3\n" + SQL)
     assert (vault.asked[-1]["share"], vault.asked[-1]["rows_per_unit"]) == (0.1, 3)

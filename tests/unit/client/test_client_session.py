@@ -134,6 +134,7 @@ def test_exported_names() -> None:
         "estimate",
         "estimate_analysis",
         "explain",
+        "fewer_rows",
         "here",
         "history",
         "language",
