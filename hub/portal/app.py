@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from hub.portal import analyses, audit, budgets, catalogue, home, steward
+from hub.portal import analyses, audit, budgets, catalogue, home, report, steward
 from hub.portal.ledger import LedgerSilent
 from hub.portal.rights import Denied, Visitor
 from hub.portal.sandboxes import NotThere
@@ -48,7 +48,7 @@ def create_app(site: Site) -> FastAPI:
     base = site.prefix.rstrip("/")
     app.mount(f"{base}/static", StaticFiles(directory=HERE / "static"), name="static")
     app.include_router(_doors, prefix=base)
-    for pages in (home, catalogue, budgets, analyses, audit, steward):
+    for pages in (home, catalogue, budgets, analyses, audit, report, steward):
         app.include_router(pages.router, prefix=base)
     app.middleware("http")(_with_headers)
     app.add_exception_handler(NotSignedIn, _to_the_hub)

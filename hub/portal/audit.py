@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import Response
 
 from hub.portal import words
-from hub.portal.ledger import Entry
+from hub.portal.ledger import RHO_UNITS, Entry
 from hub.portal.site import TheSite, TheVisitor, page
 from sandbox_guard.errors import Text, refusals
 from sandbox_guard.policy.model import Office
 
 router = APIRouter()
 
-FILTERS = ("actor", "project", "dataset", "kind", "code", "since", "until", "text")
+FILTERS = ("actor", "project", "dataset", "kind", "code", "since", "until", "cost", "text")
 
 
 @dataclass(frozen=True)
@@ -43,24 +45,24 @@ class Line:
 def audit(request: Request, site: TheSite, visitor: TheVisitor) -> Response:
     """The newest entries that match, a page at a time."""
     visitor.require(Office.AUDITOR)
-    asked = {name: request.query_params.get(name, "").strip() for name in FILTERS}
-    times, errors = _times(asked)
+    asked = _asked(request)
+    wanted, errors = _wanted(asked)
     before = request.query_params.get("before", "")
     lines: list[Line] = []
+    kept = {name: value for name, value in asked.items() if value}
     older = None
     if not errors:
-        known = asked["kind"] if asked["kind"] in words.KIND else None
         position = int(before) if before.isdecimal() and len(before) < 16 else None
-        found = site.ledger.entries(**{**asked, **times, "kind": known, "before": position})
+        found = site.ledger.entries(**{**wanted, "before": position})
         lines = [line(entry) for entry in found.entries]
         if found.next_before is not None:
-            kept = {name: value for name, value in asked.items() if value}
             older = "?" + urlencode({**kept, "before": found.next_before})
     context = {
         "lines": lines,
         "asked": asked,
         "errors": errors,
         "older": older,
+        "same": f"?{urlencode(kept)}" if kept else "",
         "newest": bool(before),
         "people": visitor.policies.people,
         "projects": visitor.policies.projects,
@@ -70,20 +72,34 @@ def audit(request: Request, site: TheSite, visitor: TheVisitor) -> Response:
     return page(request, visitor, "audit.html", context, status=422 if errors else 200)
 
 
-def _times(asked: Mapping[str, str]) -> tuple[dict[str, str | None], dict[str, Text]]:
-    """Days as the form sends them, to moments with a zone; `until` is the end of its day."""
-    times: dict[str, str | None] = {}
+def _asked(request: Request) -> dict[str, str]:
+    return {name: request.query_params.get(name, "").strip() for name in FILTERS}
+
+
+def _wanted(asked: Mapping[str, str]) -> tuple[dict[str, str | int | None], dict[str, Text]]:
+    """The ledger's filter of what a form sent: days as moments with a zone (`until` is the end of its day), cost in
+    units of account."""
+    wanted: dict[str, str | int | None] = {**asked, "min_rho": None}
+    del wanted["cost"]
     errors: dict[str, Text] = {}
+    wanted["kind"] = asked["kind"] if asked["kind"] in words.KIND else None
     for name in ("since", "until"):
-        times[name] = None
         if asked[name]:
             try:
                 day = dt.date.fromisoformat(asked[name])
                 clock = dt.time.min if name == "since" else dt.time.max
-                times[name] = dt.datetime.combine(day, clock).astimezone().isoformat()
+                wanted[name] = dt.datetime.combine(day, clock).astimezone().isoformat()
             except (ValueError, OverflowError):
                 errors[name] = Text("日期须形如 2026-01-31", "A date must look like 2026-01-31")
-    return times, errors
+    if asked["cost"]:
+        try:
+            least = math.ceil(Decimal(asked["cost"]) * RHO_UNITS)
+            if not 0 <= least < 2**62:
+                raise ValueError
+            wanted["min_rho"] = least
+        except (ArithmeticError, ValueError):
+            errors["cost"] = Text("花费须是数字，如 0.01", "A cost must be a number, such as 0.01")
+    return wanted, errors
 
 
 def line(entry: Entry) -> Line:
@@ -161,6 +177,36 @@ def _facts(entry: Entry) -> tuple[tuple[str, str, bool], ...]:
     return tuple((name, value, "\n" in value or len(value) > 80) for name, value in shown)
 
 
+@router.get("/audit/entries.csv")
+def entries_csv(request: Request, site: TheSite, visitor: TheVisitor) -> Response:
+    """All entries that the filter matches; a spreadsheet finds no formula in it."""
+    return _table(request, site, visitor, "csv", "text/csv; charset=utf-8")
+
+
+@router.get("/audit/entries.parquet")
+def entries_parquet(request: Request, site: TheSite, visitor: TheVisitor) -> Response:
+    """The same, typed, with the texts as they are."""
+    return _table(request, site, visitor, "parquet", "application/vnd.apache.parquet")
+
+
+def _table(request: Request, site: TheSite, visitor: TheVisitor, form: str, media: str) -> Response:
+    visitor.require(Office.AUDITOR)
+    wanted, errors = _wanted(_asked(request))
+    if errors:
+        raise HTTPException(404)
+    name = f"audit-entries-{dt.datetime.now():%Y%m%d-%H%M%S}.{form}"
+    return _attached(site.ledger.table(form, **wanted), name, media)
+
+
+@router.get("/audit/evidence/{project}.zip")
+def evidence(site: TheSite, visitor: TheVisitor, project: str) -> Response:
+    """One project's entries with proofs, policies, releases, key and verifier."""
+    visitor.require(Office.AUDITOR)
+    if project not in visitor.policies.projects:
+        raise HTTPException(404)
+    return _attached(site.ledger.evidence(project), f"evidence-{project}.zip", "application/zip")
+
+
 @router.get("/audit/checkpoint.txt")
 def checkpoint(site: TheSite, visitor: TheVisitor) -> Response:
     """A signed checkpoint of the log as it is now, for the auditor to keep elsewhere."""
@@ -184,4 +230,10 @@ def export(site: TheSite, visitor: TheVisitor) -> Response:
 
 
 def _download(text: str, name: str) -> Response:
-    return PlainTextResponse(text, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+    return _attached(text.encode(), name, "text/plain; charset=utf-8")
+
+
+def _attached(content: bytes, name: str, media: str) -> Response:
+    return Response(
+        content, media_type=media, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )

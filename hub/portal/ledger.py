@@ -123,6 +123,51 @@ class Entries(Message):
     next_before: int | None
 
 
+class Row(Message):
+    """What one member, dataset or day comes to."""
+
+    name: str
+    questions: int
+    free: int
+    refused: int
+    rho: int
+
+
+class Decided(Message):
+    position: int
+    at: dt.datetime
+    kind: str
+    actor: str
+    about: str
+    reason: str
+
+
+class MonthReport(Message):
+    """What one project asked, spent and got."""
+
+    project: str
+    since: dt.datetime
+    until: dt.datetime
+    total: Row
+    releases: int
+    faults: int
+    days: tuple[Row, ...]
+    members: tuple[Row, ...]
+    datasets: tuple[Row, ...]
+    refusals: dict[str, int]
+    decisions: tuple[Decided, ...]
+    first: int | None
+    last: int | None
+
+    @property
+    def active(self) -> tuple[Row, ...]:
+        return tuple(day for day in self.days if day.questions or day.free or day.refused)
+
+    @property
+    def last_day(self) -> dt.date:
+        return (self.until - dt.timedelta(seconds=1)).date()
+
+
 class Ledger:
     def __init__(self, url: str, token: str) -> None:
         self.url = url
@@ -158,6 +203,19 @@ class Ledger:
 
     def public_key(self) -> str:
         return self._get("/v1/public-key").text
+
+    def report(self, project: str, since: dt.datetime, until: dt.datetime) -> MonthReport:
+        span = {"project": project, "since": since.isoformat(), "until": until.isoformat()}
+        return MonthReport.model_validate(self._get("/v1/report", span).json())
+
+    def table(self, form: str, **wanted: str | int | None) -> bytes:
+        """All entries that match, as `csv` or `parquet`."""
+        asked = {name: value for name, value in wanted.items() if value not in (None, "")}
+        return self._get(f"/v1/entries.{form}", asked).content
+
+    def evidence(self, project: str) -> bytes:
+        """One project's evidence bundle, a zip."""
+        return self._get("/v1/evidence", {"project": project}).content
 
     def export(self) -> str:
         """The whole log as JSON lines."""

@@ -5,7 +5,7 @@
 | home, catalogue          | everyone in people.yaml                                                |
 | budgets                  | one's own, those of one's projects, of granted datasets and their populations; auditors and stewards: all |
 | analyses of a project    | its members, while the agreement runs and nobody is suspended          |
-| audit log                | auditors                                                               |
+| audit log, its reports   | auditors                                                               |
 | stewards' page           | stewards                                                               |
 
 An office counts when people.yaml gives it *and* the hub's scopes confirm it.

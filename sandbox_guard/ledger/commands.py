@@ -5,6 +5,7 @@ These read the ledger's database itself, so they work with the service running o
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,14 +20,19 @@ from sandbox_guard.ledger.backup import NotRestored, backup, highest_mark_in, re
 from sandbox_guard.ledger.checkpoints import PUBLIC_KEY, kept_checkpoints
 from sandbox_guard.ledger.database import reading
 from sandbox_guard.ledger.evidence import write_bundle, write_csv, write_parquet
+from sandbox_guard.ledger.report import month
 from sandbox_guard.ledger.settings import Settings
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.tables import compare_tables
 from sandbox_guard.ledger.verify import Verdict, evidence_leaves, leaves, verify
-from sandbox_guard.ledger.wire import Act, Entry, EntryFilter, EntryKind
+from sandbox_guard.ledger.wire import Act, EntryFilter, EntryKind
 
 ledger_app = typer.Typer(help="备份与恢复预算台账 · Back up and restore the ledger.")
 audit_app = typer.Typer(help="读取并验证审计日志 · Read the audit log and prove that it was not altered.")
+
+
+RHO = 10**9
+"""Micro-units of rho."""
 
 
 @audit_app.command("verify")
@@ -101,7 +107,7 @@ def audit_table(
     project: str | None = None,
 ) -> None:
     """All entries as a table; a CSV is safe to open in a spreadsheet."""
-    entries = list(_all_entries(_store(), project))
+    entries = _store().matching(EntryFilter(project=project))
     if output.suffix == ".parquet":
         write_parquet(entries, output)
         return
@@ -109,20 +115,54 @@ def audit_table(
         write_csv(entries, file)
 
 
+@audit_app.command("report")
+def audit_report(
+    project: str,
+    month_: Annotated[
+        str | None, typer.Option("--month", help="Such as 2026-11; without it, this month.")
+    ] = None,
+) -> None:
+    """What one project asked, spent and got in a month, by day, member and dataset."""
+    try:
+        since, until = month(month_ or f"{dt.date.today():%Y-%m}")
+    except ValueError:
+        raise typer.BadParameter("月份须形如 2026-11 · a month must look like 2026-11") from None
+    found = _store().report(project, since, until)
+    console = Console()
+    total = found.total
+    console.print(
+        f"{project} {since:%Y-%m}: ρ {total.rho / RHO:.6g}; "
+        f"计费 {total.questions} · charged; 免费 {total.free} · free; 拒绝 {total.refused} · refused; "
+        f"发布 {found.releases} · released; 故障 {found.faults} · faults",
+        highlight=False,
+    )
+    most = max((day.rho for day in found.days), default=0) or 1
+    for heading, rows, drawn in (
+        ("日 · day", [day for day in found.days if day.questions or day.free or day.refused], True),
+        ("成员 · member", found.members, False),
+        ("数据集 · dataset", found.datasets, False),
+    ):
+        table = Table(heading, "计费 charged", "免费 free", "拒绝 refused", "ρ", *([""] if drawn else []))
+        for row in rows:
+            bar = ["█" * round(20 * row.rho / most)] if drawn else []
+            counts = (str(row.questions), str(row.free), str(row.refused))
+            table.add_row(row.name, *counts, f"{row.rho / RHO:.6g}", *bar)
+        console.print(table, markup=False)
+    for code, count in found.refusals.items():
+        console.print(f"{count} × {code}", highlight=False)
+    for decided in found.decisions:
+        at = decided.at.astimezone().isoformat(sep=" ")
+        console.print(
+            f"#{decided.position} {at} {decided.kind} {decided.actor} {decided.about}: {decided.reason}",
+            highlight=False,
+            markup=False,
+        )
+
+
 @audit_app.command("evidence")
 def audit_evidence(project: str, output: Annotated[Path, typer.Argument(help="A zip.")]) -> None:
     """One project's entries with proofs, for a third party who has only the public key."""
     typer.echo(f"{output}: {write_bundle(_store(), project, output)} 条 / entries")
-
-
-def _all_entries(store: LedgerStore, project: str | None) -> Iterator[Entry]:
-    before: int | None = None
-    while True:
-        page = store.entries(EntryFilter(project=project, before=before, limit=1000))
-        yield from page.entries
-        before = page.next_before
-        if before is None:
-            return
 
 
 @audit_app.command("entries")
@@ -134,6 +174,7 @@ def audit_entries(
     code: Annotated[str | None, typer.Option(help="Of refusals, such as budget.member.")] = None,
     since: Annotated[str | None, typer.Option(help="A time, such as 2026-11-23T08:00+08:00.")] = None,
     until: str | None = None,
+    min_rho: Annotated[float | None, typer.Option(help="Charges of at least so much rho.")] = None,
     text: Annotated[str | None, typer.Option(help="Occurs in the SQL or the facts.")] = None,
     before: Annotated[int | None, typer.Option(help="Older than this position: the next page.")] = None,
     limit: int = 50,
@@ -147,6 +188,7 @@ def audit_entries(
         "code": code,
         "since": since,
         "until": until,
+        "min_rho": None if min_rho is None else round(min_rho * RHO),
         "text": text,
         "before": before,
         "limit": limit,

@@ -6,11 +6,15 @@ auditors' command line each hold a token of their own. `SCOPES` is all there is 
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Mapping
+import io
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,11 +32,14 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from pydantic import AwareDatetime
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as ASGIMessage
 
 from sandbox_guard.errors import Fault, Refused
 from sandbox_guard.ledger.checkpoints import CheckpointWriter
+from sandbox_guard.ledger.evidence import write_bundle, write_csv, write_parquet
+from sandbox_guard.ledger.report import Report
 from sandbox_guard.ledger.settings import Settings
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.wire import (
@@ -90,6 +97,10 @@ SCOPES: Mapping[str, frozenset[Caller]] = {
         ("GET /v1/accounts", PORTAL, ADMIN),
         ("GET /v1/entries", PORTAL, ADMIN),
         ("GET /v1/export", PORTAL, ADMIN),
+        ("GET /v1/entries.csv", PORTAL, ADMIN),
+        ("GET /v1/entries.parquet", PORTAL, ADMIN),
+        ("GET /v1/evidence", PORTAL, ADMIN),
+        ("GET /v1/report", PORTAL, ADMIN),
         ("GET /v1/checkpoint", PORTAL, ADMIN),
         ("GET /v1/proofs/inclusion", PORTAL, ADMIN),
         ("GET /v1/proofs/consistency", PORTAL, ADMIN),
@@ -391,6 +402,18 @@ def _add_public_calls(app: FastAPI, store: LedgerStore) -> None:
         return store.public_key
 
 
+class Csv(PlainTextResponse):
+    media_type = "text/csv"
+
+
+class Parquet(Response):
+    media_type = "application/vnd.apache.parquet"
+
+
+class Zip(Response):
+    media_type = "application/zip"
+
+
 def _add_reading_calls(app: APIRouter, store: LedgerStore) -> None:
     @app.get("/v1/standings")
     def standings() -> tuple[Standing, ...]:
@@ -406,6 +429,34 @@ def _add_reading_calls(app: APIRouter, store: LedgerStore) -> None:
     def entries(wanted: Annotated[EntryFilter, Query()]) -> EntryPage:
         """The log, newest first, filtered."""
         return store.entries(wanted)
+
+    @app.get("/v1/entries.csv", response_class=Csv)
+    def entries_csv(wanted: Annotated[EntryFilter, Query()]) -> Response:
+        """All that match as a table; a spreadsheet finds no formula in it."""
+        text = io.StringIO(newline="")
+        write_csv(store.matching(wanted), text)
+        return Csv("\ufeff" + text.getvalue())
+
+    @app.get("/v1/entries.parquet", response_class=Parquet)
+    def entries_parquet(wanted: Annotated[EntryFilter, Query()]) -> Response:
+        """All that match, texts as they are."""
+        return Parquet(_file(partial(write_parquet, store.matching(wanted))))
+
+    @app.get("/v1/evidence", response_class=Zip)
+    def evidence(project: Annotated[str, Query(min_length=1, max_length=100)]) -> Response:
+        """One project's entries with proofs, as a zip that the verifier checks alone."""
+        return Zip(_file(partial(write_bundle, store, project)))
+
+    @app.get("/v1/report")
+    def report(
+        project: Annotated[str, Query(min_length=1, max_length=100)],
+        since: AwareDatetime,
+        until: AwareDatetime,
+    ) -> Report:
+        """What one project asked, spent and got, of at most 366 days."""
+        if not dt.timedelta(0) < until - since <= dt.timedelta(days=366):
+            raise ValueError("a report is of one day to 366")
+        return store.report(project, since, until)
 
     @app.get("/v1/export", response_class=StreamingResponse)
     def export() -> StreamingResponse:
@@ -430,6 +481,12 @@ def _add_reading_calls(app: APIRouter, store: LedgerStore) -> None:
     ) -> Proof:
         """That the log of size `new` begins with that of size `old`."""
         return Proof(hashes=tuple(store.consistency_proof(old, new)))
+
+
+def _file(write: Callable[[Path], object]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "file")
+        return (Path(folder) / "file").read_bytes()
 
 
 def _add_steward_calls(app: APIRouter, store: LedgerStore) -> None:

@@ -6,6 +6,7 @@ auditors do. Who may call what is decided by `service`, which has a token for ea
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import secrets
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from sandbox_guard.ledger.accounts import ToEpsilon
 from sandbox_guard.ledger.database import open_database, reading
 from sandbox_guard.ledger.log import Clock, Signer, stamp
 from sandbox_guard.ledger.migrations import migrate
+from sandbox_guard.ledger.report import Report, entries_between, report
 from sandbox_guard.ledger.transaction import Transaction, Writer
 from sandbox_guard.ledger.wire import (
     Act,
@@ -375,6 +377,17 @@ class LedgerStore:
         return EntryPage(
             entries=tuple(_entry(row.leaf) for row in page), next_before=page[-1].position if more else None
         )
+
+    def matching(self, wanted: EntryFilter) -> Iterator[Entry]:
+        """All that match, newest first, whatever `limit` says."""
+        with self._reading() as connection:
+            rows = connection.execution_options(yield_per=1000).execute(_matching(wanted))
+            yield from (_entry(row.leaf) for row in rows)
+
+    def report(self, project: str, since: dt.datetime, until: dt.datetime) -> Report:
+        """What the project did from `since` on and before `until`; days are those of `since`'s zone."""
+        with self._reading() as connection:
+            return report(project, since, until, entries_between(connection, project, since, until))
 
     def export(self) -> Iterator[str]:
         """The lines of an export, for `verify`."""

@@ -13,7 +13,7 @@ import typer
 from fastapi.routing import APIRoute
 
 from docs.make_refusals import AREAS, pages
-from hub.portal import analyses, audit, budgets, catalogue, home, steward
+from hub.portal import analyses, audit, budgets, catalogue, home, report, steward
 from sandbox_guard import client
 from sandbox_guard.cli import app
 from sandbox_guard.errors import refusals
@@ -73,7 +73,7 @@ def test_every_variable_is_documented_and_no_other() -> None:
 def test_every_page_of_the_portal_is_documented_and_no_other() -> None:
     there = {
         route.path
-        for part in (analyses, audit, budgets, catalogue, home, steward)
+        for part in (analyses, audit, budgets, catalogue, home, report, steward)
         for route in part.router.routes
         if isinstance(route, APIRoute)
     }

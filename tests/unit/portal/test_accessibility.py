@@ -25,7 +25,7 @@ PAGES = {
         "audit",
     ),
     "bank1": ("", "analyses/green-credit/green-exposure", "no-such-page"),
-    "zhou": ("", "budgets", "audit", "audit?since=x", "audit/entries/0"),
+    "zhou": ("", "budgets", "audit", "audit?since=x", "audit/entries/0", "audit/report"),
     "wu": ("", "steward", "budgets"),
 }
 

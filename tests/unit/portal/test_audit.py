@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from sandbox_guard.ledger.verify import verify
+from sandbox_guard.ledger.verify import verify, verify_evidence
 from sandbox_guard.ledger.wire import Act, Asker, RefusalReport, Subject
 from tests.ledgers import question, request
 from tests.unit.portal.conftest import PREFIX, Portal
@@ -53,6 +56,54 @@ def test_filters_narrow(portal: Portal, charged: str) -> None:
     assert "on leave" in table(page(portal, "audit?text=on+leave"))
     assert "No entry matches" in table(page(portal, "audit?until=2001-01-01"))
     assert "2022Q2" in table(page(portal, "audit?since=2001-01-01&until=2999-01-01"))
+
+
+def test_cost_narrows_and_a_cost_that_is_none_is_told(portal: Portal, charged: str) -> None:
+    assert "2022Q2" in table(page(portal, "audit?cost=0.00000001"))
+    assert "2022Q2" not in table(page(portal, "audit?cost=0.1"))
+    for wrong in ("much", "-1", "NaN", "1e400"):
+        answer = portal.as_("zhou", "en").get(PREFIX + "audit?cost=" + wrong)
+        assert answer.status_code == 422 and 'id="cost-error"' in answer.text
+
+
+def test_the_entries_that_match_are_taken_away_as_tables(portal: Portal, charged: str) -> None:
+    refusal = RefusalReport(
+        request_id="refused-2", sql="=HYPERLINK(1)", code="sql.syntax", policy_digest=portal.policies.digest
+    )
+    portal.ledger.refuse(LIN, refusal)
+    answer = portal.as_("zhou").get(PREFIX + "audit/entries.csv?kind=refusal")
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert [row["sql"] for row in rows] == ["'=HYPERLINK(1)", "SELECT <b>uscc</b>"]
+    answer = portal.as_("zhou").get(PREFIX + "audit/entries.parquet?kind=refusal")
+    assert pq.read_table(io.BytesIO(answer.content))["sql"].to_pylist()[0] == "=HYPERLINK(1)"
+    assert portal.as_("zhou").get(PREFIX + "audit/entries.csv?since=x").status_code == 404
+
+
+def test_a_projects_evidence_is_checked_with_the_verifier_alone(
+    portal: Portal, charged: str, tmp_path: Path
+) -> None:
+    answer = portal.as_("zhou").get(PREFIX + "audit/evidence/credit-inclusion.zip")
+    bundle = tmp_path / "evidence.zip"
+    bundle.write_bytes(answer.content)
+    assert verify_evidence(bundle, page(portal, "audit/public-key.txt")).good
+    assert portal.as_("zhou").get(PREFIX + "audit/evidence/none.zip").status_code == 404
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_months_report_sums_what_the_log_says(portal: Portal, charged: str, language: str) -> None:
+    answer = portal.as_("zhou", language).get(PREFIX + "audit/report?project=credit-inclusion")
+    assert answer.status_code == 200
+    text = answer.text
+    assert "<svg" in text and text.count("<rect") == 1 and "1e-08" in text
+    assert "1 × <code>budget.member</code>" in text and "on leave" in text and "(lin)" in text
+    empty = portal.as_("zhou", language).get(PREFIX + "audit/report?project=green-credit&month=2001-02")
+    assert "<svg" not in empty.text and "2001-02" in empty.text and empty.status_code == 200
+
+
+def test_a_report_of_what_is_not_there_is_told_at_its_field(portal: Portal) -> None:
+    answer = portal.as_("zhou", "en").get(PREFIX + "audit/report?project=none&month=lately")
+    assert answer.status_code == 422
+    assert 'id="project-error"' in answer.text and 'id="month-error"' in answer.text
 
 
 def test_a_date_that_is_none_is_told_at_its_field(portal: Portal) -> None:

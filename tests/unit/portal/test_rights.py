@@ -23,6 +23,10 @@ TABLE = {
     "audit/entries/0":             (403, 403, 403, 200, 403),
     "audit/checkpoint.txt":        (403, 403, 403, 200, 403),
     "audit/public-key.txt":        (403, 403, 403, 200, 403),
+    "audit/entries.csv":           (403, 403, 403, 200, 403),
+    "audit/entries.parquet":       (403, 403, 403, 200, 403),
+    "audit/report":                (403, 403, 403, 200, 403),
+    "audit/evidence/green-credit.zip": (403, 403, 403, 200, 403),
     "audit/log.jsonl":             (403, 403, 403, 200, 403),
     "steward":                     (403, 403, 403, 403, 200),
 }  # fmt: skip
@@ -36,10 +40,10 @@ def test_truth_table_of_roles_and_pages(portal: Portal) -> None:
 
 
 def test_every_page_has_its_row() -> None:
-    from hub.portal import analyses, audit, budgets, catalogue, home, steward
+    from hub.portal import analyses, audit, budgets, catalogue, home, report, steward
 
     rows = {path.split("?")[0] for path in TABLE}
-    for module in (home, catalogue, budgets, analyses, audit, steward):
+    for module in (home, catalogue, budgets, analyses, audit, report, steward):
         for route in module.router.routes:
             if "GET" not in route.methods or route.path.endswith("table.csv"):
                 continue
@@ -92,7 +96,7 @@ def test_members_see_their_own_budgets_and_auditors_all(portal: Portal) -> None:
 
 def test_every_page_says_that_sandboxes_isolate_little(portal: Portal) -> None:
     for path in TABLE:
-        if not path.endswith((".txt", ".jsonl")):
+        if not path.endswith((".txt", ".jsonl", ".csv", ".parquet", ".zip")):
             for name in PEOPLE:
                 assert "isolate little" in portal.as_(name, "en").get(PREFIX + path).text, (path, name)
             assert "几乎没有隔离" in portal.as_("lin").get(PREFIX + path).text, path
