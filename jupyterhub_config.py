@@ -8,6 +8,7 @@ from typing import Any
 
 from hub.access import ANALYSE, CUSTOM_SCOPES, PORTAL_USER_SCOPES, QUERY, ROLES
 from hub.authenticator import AccountAuthenticator
+from hub.bubblewrap_pair import BubblewrapPairSpawner
 from hub.deployment import deployment
 from hub.docker_pair import DockerPairSpawner
 from hub.language import Language, language, translator
@@ -52,7 +53,11 @@ c.JupyterHub.admin_access = False
 
 # ------------------------------------------------------------------------------------------ sandboxes
 
-backends: dict[str, type] = {"docker": DockerPairSpawner, "process": ProcessPairSpawner}
+backends: dict[str, type] = {
+    "docker": DockerPairSpawner,
+    "bubblewrap": BubblewrapPairSpawner,
+    "process": ProcessPairSpawner,
+}
 if settings.backend not in backends:
     sys.exit(f"SANDBOX_GUARD_BACKEND={settings.backend}: 可选 / choose one of: {', '.join(backends)}")
 c.JupyterHub.spawner_class = backends[settings.backend]

@@ -3,6 +3,7 @@
 | backend | needs                                                          | what it seals                  |
 |---------|----------------------------------------------------------------|--------------------------------|
 | docker  | an engine that answers, and images or what they are made from  | what is tried from inside      |
+| bubblewrap | bwrap, libseccomp and a kernel that lets them              | the same, less what its decision names |
 | process | nothing                                                        | nothing, and says so everywhere |
 
 A backend counts as there when it has been tried, not when its program is found.
@@ -20,7 +21,8 @@ from dataclasses import dataclass, replace
 import docker
 from docker.errors import DockerException
 
-from hub import docker_pair
+from hub import bubblewrap, docker_pair
+from hub.filter import program
 from hub.settings import ROOT, Settings
 
 Say = Callable[[str, str], AbstractContextManager[object]]
@@ -113,6 +115,20 @@ def _bring_images_up_to_date(client: docker.APIClient, say: Say) -> str:
     return "" if made.returncode == 0 else "\n" + "\n".join(made.stdout.splitlines()[-5:])
 
 
+# -------------------------------------------------------------------------------------- bubblewrap
+
+
+def _bubblewrap(settings: Settings, say: Say) -> None:
+    try:
+        filter = settings.home / "run" / "trial.filter"
+        filter.write_bytes(program(trusted=False, affinity=False))
+        reason = bubblewrap.available(filter)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reason = str(error)
+    if reason:
+        raise Unavailable(f"bubblewrap 不可用（{reason}）", f"bubblewrap cannot be used ({reason})")
+
+
 # ----------------------------------------------------------------------------------------- process
 
 
@@ -122,6 +138,7 @@ def _process(settings: Settings, say: Say) -> None:
 
 BACKENDS: dict[str, Backend] = {
     "docker": Backend(("Docker 容器", "Docker containers"), _docker),
+    "bubblewrap": Backend(("bubblewrap 隔离的进程", "processes walled in by bubblewrap"), _bubblewrap),
     "process": Backend(
         ("本机进程，隔离很弱，仅供试用", "local processes, which isolate little: for trying out only"),
         _process,

@@ -2,6 +2,8 @@
 
     python -I gate.py '[{"listen": [host, port], "to": [host, port], "carry": "any bytes"}, …]'
 
+An address is [host, port], [path] of a Unix socket, or, to listen on, [descriptor] of one that was handed over.
+
 - "any bytes": pages and web sockets, for the proxy to reach the notebook's port.
 - "hub api": one request per connection, under `/hub/api/`, of a bounded size, for the notebook to reach the
   hub. It sees no other page of it, so a sign-in form is nothing that user code could try passwords on.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,13 +29,13 @@ PATIENCE = 30.0
 REQUEST = re.compile(rb"(?:GET|POST|PUT|PATCH|DELETE|HEAD) (/hub/api(?:/[^ ]*)?(?:\?[^ ]*)?) HTTP/1\.1")
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-Address = tuple[str, int]
+Address = tuple[str, int] | tuple[str] | tuple[int]
 
 
 def any_bytes(to: Address) -> Handler:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            behind, beyond = await asyncio.open_connection(*to)
+            behind, beyond = await _open(to)
         except OSError:
             writer.close()
             return
@@ -48,7 +51,7 @@ def api_only(to: Address) -> Handler:
         async with places:
             try:
                 request = await asyncio.wait_for(_request(reader), PATIENCE)
-                behind, beyond = await asyncio.open_connection(*to)
+                behind, beyond = await _open(to)
             except (ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 await _answer(writer, b"403 Forbidden")
             except (OSError, TimeoutError):
@@ -90,6 +93,27 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
     return b"\r\n".join([start, *kept, b"Connection: close", b"", b""]) + await reader.readexactly(length)
 
 
+async def _open(to: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    match to:
+        case (str(host), int(port)):
+            return await asyncio.open_connection(host, port)
+        case (str(path),):
+            return await asyncio.open_unix_connection(path)
+    raise ValueError(f"{to} is no address to connect to")
+
+
+async def _listen(at: Address, handler: Handler) -> asyncio.Server:
+    match at:
+        case (str(host), int(port)):
+            return await asyncio.start_server(handler, host, port, limit=LARGEST_HEAD)
+        case (str(path),):
+            return await asyncio.start_unix_server(handler, path, limit=LARGEST_HEAD)
+        case (int(descriptor),):
+            handed_over = socket.socket(fileno=descriptor)
+            return await asyncio.start_unix_server(handler, sock=handed_over, limit=LARGEST_HEAD)
+    raise ValueError(f"{at} is no address to listen on")
+
+
 async def _answer(writer: asyncio.StreamWriter, status: bytes) -> None:
     try:
         writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -118,7 +142,7 @@ async def main(ways: list[dict[str, Any]]) -> None:
     async with asyncio.TaskGroup() as group:
         for way in ways:
             handler = HANDLERS[way["carry"]](tuple(way["to"]))
-            server = await asyncio.start_server(handler, *way["listen"], limit=LARGEST_HEAD)
+            server = await _listen(tuple(way["listen"]), handler)
             group.create_task(server.serve_forever())
 
 

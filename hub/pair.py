@@ -10,9 +10,11 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +23,9 @@ from pydantic import BaseModel
 VAULT_ENDED = 10
 NOTEBOOK_ENDED = 11
 """Exit codes that say which half ended by itself."""
+
+HANDED_OVER = 3
+"""The descriptor of a half's `listen`."""
 
 GRACE = 5.0
 """Seconds between asking a half to stop and killing it."""
@@ -34,12 +39,16 @@ class Half(BaseModel):
     """All of it: nothing is inherited."""
     directory: Path
     log: Path
+    listen: Path | None = None
+    """A Unix socket made here and handed over as descriptor 3: a half behind walls cannot put another in its place."""
 
 
 class Order(BaseModel):
     vault: Half
     notebook: Half | None
     """None in a vault-only sandbox."""
+    gate: Half | None = None
+    """What relays between a notebook without network and proxy and hub."""
 
 
 def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
@@ -50,7 +59,20 @@ def die_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
 
 def start(half: Half) -> subprocess.Popen[bytes]:
     half.log.parent.mkdir(parents=True, exist_ok=True)
-    with half.log.open("ab") as log:
+    with ExitStack() as stack:
+        log = stack.enter_context(half.log.open("ab"))
+        handed_over: socket.socket | None = None
+        if half.listen is not None:
+            handed_over = stack.enter_context(socket.socket(socket.AF_UNIX))
+            handed_over.bind(str(half.listen))
+            handed_over.listen(128)
+
+        def between_fork_and_exec() -> None:
+            die_with_parent()
+            if handed_over is not None:
+                os.dup2(handed_over.fileno(), HANDED_OVER)
+                os.set_inheritable(HANDED_OVER, True)
+
         return subprocess.Popen(
             half.command,
             env=half.environment,
@@ -59,7 +81,8 @@ def start(half: Half) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509  this process has one thread
+            pass_fds=(HANDED_OVER,) if handed_over is not None else (),
+            preexec_fn=between_fork_and_exec,  # noqa: PLW1509  this process has one thread
         )
 
 
@@ -91,8 +114,7 @@ def main() -> int:
     halves: list[subprocess.Popen[bytes]] = []
     try:
         halves.append(start(order.vault))
-        if order.notebook is not None:
-            halves.append(start(order.notebook))
+        halves += [start(half) for half in (order.notebook, order.gate) if half is not None]
         while True:
             if halves[0].poll() is not None:
                 return VAULT_ENDED

@@ -31,11 +31,11 @@ class ProcessPairSpawner(Sandboxed, LocalProcessSpawner):  # type: ignore[misc]
     backend: ClassVar[str] = "process"
 
     async def start_halves(self, sandbox: Sandbox) -> str:
-        order = Order(vault=self._vault(sandbox), notebook=self._notebook(sandbox))
+        order = self.order(sandbox)
         self.proc = subprocess.Popen(  # noqa: ASYNC220  the base class polls a Popen; a fork takes ms
             [sys.executable, "-m", "hub.pair"],
             cwd=ROOT,
-            env=_bare_environment(),
+            env=bare_environment(),
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
@@ -47,6 +47,9 @@ class ProcessPairSpawner(Sandboxed, LocalProcessSpawner):  # type: ignore[misc]
         write_privately(self.settings.home / "run" / f"{sandbox.folder.name}.pair", str(self.pid))
         await self._until_both_answer(sandbox)
         return f"http://127.0.0.1:{self.port}"
+
+    def order(self, sandbox: Sandbox) -> Order:
+        return Order(vault=self._vault(sandbox), notebook=self._notebook(sandbox))
 
     async def start(self) -> str:
         self.port = random_port()
@@ -70,7 +73,7 @@ class ProcessPairSpawner(Sandboxed, LocalProcessSpawner):  # type: ignore[misc]
         return Half(
             command=[sys.executable, "-m", "sandbox_guard.vault"],
             environment={
-                **_bare_environment(),
+                **bare_environment(),
                 "SANDBOX_GUARD_VAULT_CONFIG": str(sandbox.configuration),
                 "HOME": str(sandbox.folder),
             },
@@ -90,7 +93,7 @@ class ProcessPairSpawner(Sandboxed, LocalProcessSpawner):  # type: ignore[misc]
         return Half(
             command=command,
             environment={
-                **_bare_environment(),
+                **bare_environment(),
                 **self.notebook_environment(sandbox),
                 "SANDBOX_GUARD_URL": f"unix:{sandbox.socket}",
                 "SANDBOX_GUARD_SAMPLES": str(self.settings.home / "samples"),
@@ -151,7 +154,7 @@ async def _answers(transport: httpx.AsyncHTTPTransport, url: str) -> bool:
     return response.status_code < 500
 
 
-def _bare_environment() -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
     """Where programs are, and nothing of what the hub knows."""
     return {
         "PATH": os.pathsep.join([os.path.dirname(sys.executable), "/usr/local/bin", "/usr/bin", "/bin"]),

@@ -31,8 +31,9 @@ PROCESSES = """
     setpgid getpgrp getsid setsid getuid geteuid getgid getegid getgroups getresuid getresgid setuid setgid
     setgroups setresuid setresgid setreuid setregid setfsuid setfsgid capget capset prctl arch_prctl
     set_tid_address set_robust_list get_robust_list prlimit64 getrlimit setrlimit getrusage times
-    sched_getaffinity sched_setaffinity sched_yield sched_getparam sched_getscheduler sched_get_priority_max
-    sched_get_priority_min getpriority setpriority getcpu uname restart_syscall pidfd_open pidfd_send_signal
+    sched_getaffinity sched_setaffinity sched_yield sched_getparam sched_setparam sched_getscheduler
+    sched_setscheduler sched_get_priority_max sched_get_priority_min getpriority setpriority getcpu uname
+    restart_syscall pidfd_open pidfd_send_signal
 """
 
 SIGNALS_AND_CLOCKS = """
@@ -61,30 +62,35 @@ EPERM, ENOSYS = 1, 38
 
 def profile(*, trusted: bool) -> str:
     """The profile as the JSON text that `security_opt` wants."""
-    names = f"{FILES} {MEMORY} {PROCESSES} {SIGNALS_AND_CLOCKS} {CONNECTIONS}".split()
-    if trusted:
-        names.append(HOST_COUNTERS)
-    rules: list[dict[str, Any]] = [_allow(names)]
-    for family in (AF_UNIX, AF_INET, AF_INET6):
-        rules.append(_allow(["socket"], _equals(0, family)))
-    # The C library asks for the interfaces by it.
-    rules.append(_allow(["socket"], _equals(0, AF_NETLINK), _equals(2, NETLINK_ROUTE)))
-    rules.append(_allow(["socketpair"], _equals(0, AF_UNIX)))
-    no_namespaces = {"index": 0, "value": CLONE_NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
-    rules.append(_allow(["clone"], no_namespaces))
-    # Linux and 0xffffffff, "what am I": no switching off of address randomisation.
-    rules.append(_allow(["personality"], _equals(0, 0)))
-    rules.append(_allow(["personality"], _equals(0, 0xFFFFFFFF)))
-    rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS})
     return json.dumps(
         {
             "defaultAction": "SCMP_ACT_ERRNO",
             "defaultErrnoRet": EPERM,
             # No other: calls in a 32-bit table would go by other numbers.
             "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
-            "syscalls": rules,
+            "syscalls": rules(trusted=trusted),
         }
     )
+
+
+def rules(*, trusted: bool) -> list[dict[str, Any]]:
+    """What is allowed, as a profile lists it."""
+    names = f"{FILES} {MEMORY} {PROCESSES} {SIGNALS_AND_CLOCKS} {CONNECTIONS}".split()
+    if trusted:
+        names.append(HOST_COUNTERS)
+    found: list[dict[str, Any]] = [_allow(names)]
+    for family in (AF_UNIX, AF_INET, AF_INET6):
+        found.append(_allow(["socket"], _equals(0, family)))
+    # The C library asks for the interfaces by it.
+    found.append(_allow(["socket"], _equals(0, AF_NETLINK), _equals(2, NETLINK_ROUTE)))
+    found.append(_allow(["socketpair"], _equals(0, AF_UNIX)))
+    no_namespaces = {"index": 0, "value": CLONE_NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    found.append(_allow(["clone"], no_namespaces))
+    # Linux and 0xffffffff, "what am I": no switching off of address randomisation.
+    found.append(_allow(["personality"], _equals(0, 0)))
+    found.append(_allow(["personality"], _equals(0, 0xFFFFFFFF)))
+    found.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS})
+    return found
 
 
 def _allow(names: list[str], *conditions: dict[str, Any]) -> dict[str, Any]:

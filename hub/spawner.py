@@ -9,7 +9,7 @@ A named server is a project. Starting one means, whatever the backend:
 5. start the halves, and wait until both answer or one has ended.
 
 A backend is a spawner of JupyterHub with `Sandboxed` before it, that answers `start_halves`, `poll` and
-`stop`; `hub.process_pair` and `hub.docker_pair` are two.
+`stop`: `hub.docker_pair`, `hub.bubblewrap_pair`, `hub.process_pair`.
 """
 
 from __future__ import annotations
@@ -66,8 +66,13 @@ class Sandbox:
         return self.folder / "vault.json"
 
     @property
+    def sockets(self) -> Path:
+        """Those that the notebook may call, and nothing else."""
+        return self.folder / "in"
+
+    @property
     def socket(self) -> Path:
-        return self.folder / "vault.sock"
+        return self.sockets / "vault.sock"
 
 
 class Refusal(SpawnException):  # type: ignore[misc]
@@ -112,6 +117,7 @@ class Sandboxed:
         sandbox = self._admitted()
         self.say(10, t("正在整理工作目录…", "Putting your folder in order…"))
         prepare_folder(sandbox.folder)
+        sandbox.sockets.mkdir(mode=0o700)
         if sandbox.kind is Kind.NOTEBOOK:
             self.prepare_home(sandbox)
         self.say(25, t("正在向预算台账登记…", "Registering with the budget ledger…"))
@@ -306,7 +312,7 @@ def sandbox_folder(home: Path, member: str, server: str) -> Path:
     """A folder of a length that fits the path of a Unix socket, the same at every call."""
     name = hashlib.sha256(f"{home}\0{member}\0{server}".encode()).hexdigest()[:16]
     folder = home / "run" / name
-    if len(os.fsencode(folder / "vault.sock")) <= _SOCKET_PATH:
+    if len(os.fsencode(folder / "in" / "vault.sock")) <= _SOCKET_PATH:
         return folder
     return Path(tempfile.gettempdir()) / f"sandbox-guard-{os.getuid()}-{name}"
 

@@ -8,6 +8,8 @@
 #   WHEELHOUSE  where wheels are kept, build/wheelhouse unless set
 set -eu
 cd "$(dirname "$0")/.."
+# Modes are part of an image: whoever builds it, its users can read it.
+umask 022
 
 PYTHON_VERSION=3.11
 BIN=.venv/bin
@@ -81,10 +83,11 @@ for role in $ROLES; do
     download "$context/$role/requirements.txt"
     mv "$context/$role/requirements.txt" "$lock"
   fi
-  cp "$lock" "$context/$role/requirements.txt"
+  install -m 644 "$lock" "$context/$role/requirements.txt"
   pick "$context/$role/requirements.txt" "$context/$role/wheels"
   ln -f "$BIN/uv" "$context/$role/uv" 2>/dev/null || cp "$BIN/uv" "$context/$role/uv"
   sources "$role" | xargs -0 -r cp --parents -t "$context/$role"
+  chmod -R go=rX "$context/$role"/[!uw]*
   # npm's part of the proxy, as `make install` put it there by its lock.
   [ "$role" != hub ] || cp -r node_modules "$context/$role/"
   docker build -q --build-arg "BASE=$BASE" --label "$MADE_FROM=$digest" -f "images/$role/Dockerfile" -t "sandbox-guard/$role" "$context/$role" >/dev/null

@@ -6,6 +6,8 @@ made again where the one protection against it is missing, and must work there: 
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -95,10 +97,27 @@ def test_only_the_protection_seals_it(protection: str, setting: Setting) -> None
 
 def test_the_way_to_the_vault_is_open(setting: Setting) -> None:
     """So that the seal is not that of a sandbox in which nothing works."""
-    facts = {**setting.facts, "their_vault": "vault", "their_gate": "gate"}
+    facts = {**setting.facts, "their_vault": ["vault", 8080], "their_gate": ["gate", 8081]}
     names = ["connect_to_the_neighbours_vault", "connect_to_the_neighbours_gate"]
     seen = tried(setting.own.container(Role.NOTEBOOK), names, facts)
     assert {outcome for outcome, _ in seen.values()} == {"worked"}, seen
+
+
+def test_the_welcome_notebook_runs_to_its_end(setting: Setting) -> None:
+    """What the seal is for: a researcher who signed in gets answers, through gate, vault and ledger."""
+    words = ["-m", "nbconvert", "--execute", "--to", "notebook", "--stdout", "--log-level=ERROR"]
+    done = subprocess.run(
+        ["docker", "exec", "-w", "/home/guard", setting.own.container(Role.NOTEBOOK)]
+        + ["/opt/sandbox-guard/bin/python", *words, "welcome.ipynb"],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    outputs = [each for cell in json.loads(done.stdout)["cells"] for each in cell.get("outputs", ())]
+    assert any("text/html" in each.get("data", {}) for each in outputs)
+    assert not any(each["output_type"] == "error" for each in outputs)
 
 
 def test_only_a_stronger_token_opens_the_hub(setting: Setting, hub: Hub) -> None:

