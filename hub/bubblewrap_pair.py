@@ -49,8 +49,9 @@ class BubblewrapPairSpawner(ProcessPairSpawner):
         bare = self._vault(sandbox)
         marks = self.settings.home / "marks"
         marks.mkdir(mode=0o700, exist_ok=True)
+        there = (path for path in (self.settings.rates,) if path.is_file())
         walls = bubblewrap.vault(
-            read=[sandbox.configuration, self.settings.policies, *self.granted(sandbox).values()],
+            read=[sandbox.configuration, self.settings.policies, *there, *self.granted(sandbox).values()],
             write=[marks, sandbox.sockets],
             filter=_filter(sandbox.folder / "vault.filter", trusted=True),
         )
