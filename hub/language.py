@@ -9,6 +9,9 @@ Language = Literal["zh", "en"]
 COOKIE = "sandbox-guard-language"
 """Tells the portal, and the sign-in page before it knows who is there."""
 
+CHOSEN = "sandbox-guard-language-chosen"
+"""Of somebody not signed in yet, until they are: the other cookie may be the last person's."""
+
 Translate = Callable[[str, str], str]
 
 

@@ -20,7 +20,7 @@ from tornado import web
 from hub import access
 from hub.accounts import PASSWORD_LENGTH, Outcome
 from hub.deployment import deployment
-from hub.language import COOKIE, Language, Translate, language, translator
+from hub.language import CHOSEN, COOKIE, Language, Translate, language, translator
 from sandbox_guard.policy.model import Dataset, Project, Role
 
 
@@ -56,6 +56,9 @@ class SignIn(Page, LoginHandler):  # type: ignore[misc]
 
     def set_login_cookie(self, user: Any) -> None:
         super().set_login_cookie(user)
+        if chosen := self.get_cookie(CHOSEN):
+            deployment().accounts.set_language(user.name, language(chosen))
+            self.clear_cookie(CHOSEN, path="/")
         self.set_cookie(COOKIE, deployment().language_of(user.name), path="/", samesite="Lax")
 
 
@@ -71,6 +74,8 @@ class ChooseLanguage(Page):
     async def get(self, chosen: str) -> None:
         if self.current_user:
             deployment().accounts.set_language(self.current_user.name, chosen)
+        else:
+            self.set_cookie(CHOSEN, chosen, path="/", samesite="Lax")
         self.set_cookie(COOKIE, chosen, path="/", samesite="Lax")
         self.redirect(self.get_next_url(default=self.hub.base_url))
 

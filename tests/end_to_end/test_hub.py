@@ -67,6 +67,20 @@ def test_chinese_comes_first_and_english_is_kept_over_sign_ins(sign_in: SignIn) 
     expect(again.locator("h1")).to_have_text("我的项目")
 
 
+def test_english_chosen_before_signing_in_is_kept(product: Product, browser: Browser) -> None:
+    context = browser.new_context(locale="zh-CN")
+    page = context.new_page()
+    page.goto(product.address)
+    page.click("text=English")
+    page.fill("#username_input", "chen")
+    page.fill("#password_input", product.passwords["chen"])
+    page.click("#login_submit")
+    expect(page.locator("h1")).to_have_text("My projects")
+    page.click("text=中文")
+    expect(page.locator("h1")).to_have_text("我的项目")
+    context.close()
+
+
 @pytest.mark.parametrize("name", ["lin", "bank1", "zhou", "wu"])
 def test_every_page_says_that_processes_isolate_little(sign_in: SignIn, name: str) -> None:
     page = sign_in(name)

@@ -68,6 +68,10 @@ def test_axe_finds_nothing_on_any_page(portal: Portal, browser: Browser, languag
                 page.goto(base + PREFIX + path)
                 assert page.locator("html").get_attribute("lang") == {"zh": "zh-CN", "en": "en"}[language]
                 found += violations(page)
+                page.set_viewport_size({"width": 390, "height": 800})
+                wide = page.evaluate("document.documentElement.scrollWidth")
+                found += [] if wide == 390 else [f"{page.url}: {wide} wide on a phone"]
+                page.set_viewport_size({"width": 1200, "height": 900})
     assert found == []
 
 
@@ -90,3 +94,5 @@ def test_form_mistakes_and_result_by_keyboard(answering: Portal, browser: Browse
         page.wait_for_selector("text=Receipt")
         assert page.locator("figure svg").count() == 1
         assert violations(page) == []
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, "nothing hangs out of a phone"
