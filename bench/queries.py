@@ -87,7 +87,10 @@ class Result:
     rows_per_unit: tuple[int, ...]
     """K, by block."""
     release_time: float | None
-    """Seconds after which an answer leaves, whatever the data; None where the plan would be refused as too dear."""
+    """T: seconds after which an answer leaves, whatever the data; None where the plan would be refused as too dear."""
+    overruns: int
+    """Runs that would have left late: measuring, finishing and intervals took more than T."""
+    runs: int
     worker_mebibytes: float
     """Peak of the engine's workers so far."""
     errors: tuple[Error, ...] = ()
@@ -253,6 +256,8 @@ def measured(
     planned = stand.guard.price(
         Asked(workload.asked, "0" * 16, epsilon=EPSILON, rows_per_unit=rows_per_unit)
     ).plan
+    due = _release_time(stand, planned)
+    work = [t - s["ledger"] - s["plan and price"] for t, s in zip(ours, stages, strict=True)]
     return Result(
         workload.name,
         workload.title,
@@ -265,7 +270,9 @@ def measured(
         workload.target,
         {s: statistics.median(each.get(s, 0.0) for each in stages) for s in stages[0]},
         tuple(b.rows_per_unit for b in planned.blocks),
-        _release_time(stand, planned),
+        due,
+        sum(seconds > due for seconds in work) if due is not None else 0,
+        runs,
         max((peak_mebibytes(pid) for pid in stand.workers()), default=0.0),
         errors(stand, workload, answers[-1], planned.blocks[0].rows_per_unit if planned.blocks else 0),
     )
