@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Finish, Released, Z, computed
-from sandbox_guard.sql.plan import Block, Output, Plan
+from sandbox_guard.sql.plan import Block, MeasureKind, Output, Plan
 from sandbox_guard.sql.printer import Tables, print_relation
 from sandbox_guard.sql.relation import (
     Column,
@@ -34,6 +34,9 @@ from sandbox_guard.sql.walk import nodes
 
 DRAWS = 200
 """Simulations; a quantile of 200 draws is within 3 points of the one asked."""
+
+STACKED_RUNS = 3
+"""Runs of a finish that is computed row by row: of all draws at once, of what was released, and of which rows stay."""
 
 WHOLE_RUNS = 40
 """Runs of a finish that must be computed whole each time."""
@@ -81,6 +84,22 @@ def intervals(released: Released, table: pa.Table, finisher: Finish, timeout: fl
             simulated = _simulated(released, table, finisher, timeout)
         spreads.append(Spread(simulated[position], simulated[position]))
     return Intervals(tuple(spreads), exact)
+
+
+def effort(plan: Plan) -> tuple[int, int]:
+    """How often intervals run what is made of released tables, and how many draws of each released number they make:
+    from the plan alone. In stacked draws one run has all of them."""
+    noisy = [o for o in plan.outputs if o.noisy]
+    direct = [direct_measure(plan, o) for o in noisy]
+    blocks = {b.index: b for b in plan.blocks}
+    quantiles = sum(
+        s is not None and blocks[s[0]].measures[s[1]].kind is MeasureKind.QUANTILE for s in direct
+    )
+    if None not in direct:
+        return quantiles, 0
+    if _rowwise(plan) is not None:
+        return quantiles + STACKED_RUNS, DRAWS
+    return quantiles + WHOLE_RUNS, WHOLE_RUNS
 
 
 def _of_mechanism(

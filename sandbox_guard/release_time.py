@@ -10,7 +10,6 @@ import json
 import math
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,12 +19,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from sandbox_guard.engines import cost
 from sandbox_guard.engines.cost import MARGIN, EngineCosts
 from sandbox_guard.engines.duckdb import Limits
+from sandbox_guard.engines.finish import Finisher
 from sandbox_guard.errors import Refused
-from sandbox_guard.intervals import DRAWS
+from sandbox_guard.intervals import effort
 from sandbox_guard.policy.model import RHO_UNITS
 from sandbox_guard.privacy.account import Amount
 from sandbox_guard.privacy.mechanism import Gaussian, ThresholdedGaussian
@@ -40,13 +41,13 @@ FLOOR = 0.05
 LONGEST = 60.0
 """Seconds: a plan whose worst case takes longer is refused."""
 
-FIXED = 0.05
-"""Seconds for what does not grow: two transactions of the ledger, with what each waits for the disk."""
+FIXED = 0.025
+"""Seconds for what does not grow, and for a hiccup of the machine."""
 
 SIMULATED = 2_000_000
 """Most values that intervals are simulated from (`intervals._stacked`)."""
 
-RATES = 1
+RATES = 2
 """Number of what is measured: rates of an older meaning are measured anew."""
 
 MANY = 2_000
@@ -65,23 +66,33 @@ class VaultCores:
 
 @dataclass(frozen=True)
 class Costs:
+    """Seconds for one of each."""
+
     engine: EngineCosts
     memory: int
     """Bytes that one worker's engine may hold."""
     number_noised: float
     key_tested: float
     bin_scored: float
+    choice: float
+    finish: float
+    """One statement over small released tables, with their way to the finishing process and back."""
+    simulated: float
+    """One number drawn anew, and what is made of it."""
 
-    def seconds(self, work: Work) -> float:
+    def seconds(self, plan: Plan, measuring: Work, finishing: Work) -> float:
         """Of all but what does not grow."""
-        simulated = min(DRAWS * work.numbers_noised, SIMULATED * (1 + work.numbers_noised // SIMULATED))
-        again = Work(values_read=simulated, expressions=4 * simulated, rows_fetched=simulated, statements=3)
+        runs, draws = effort(plan)
+        numbers = measuring.numbers_noised + measuring.choices // 3
         return (
-            self.engine.seconds(work)
-            + self.engine.seconds(again)
-            + self.number_noised * work.numbers_noised
-            + self.key_tested * work.keys_tested
-            + self.bin_scored * work.bins
+            self.engine.seconds(measuring)
+            + self.number_noised * measuring.numbers_noised
+            + self.key_tested * measuring.keys_tested
+            + self.bin_scored * measuring.bins
+            + self.choice * measuring.choices
+            # Each run makes again all that is made of released tables.
+            + (self.engine.seconds(finishing) + self.finish * finishing.finishes) * (1 + runs)
+            + self.simulated * min(draws * numbers, max(SIMULATED, numbers))
         )
 
 
@@ -144,24 +155,50 @@ def calibrated(limits: Limits) -> Costs:
     rho = RHO_UNITS // 100
     gaussian = Gaussian.within(2500, rho)
     threshold = ThresholdedGaussian.within(50, 1, 50, Amount(rho, 10**8))
-    quantile = Quantile.within(Fraction(1, 2), MANY, 2500, rho)
+    quantile, small = (Quantile.within(Fraction(1, 2), bins, 2500, rho) for bins in (10 * MANY, 16))
     many = np.full(MANY, 1000, dtype=np.int64)
+    chosen = _least(lambda: small.release(many[:16].reshape(1, -1)))
+    scored = _least(lambda: quantile.release(np.tile(many, 10).reshape(1, -1)))
+    finish, simulated = _finishing(gaussian, limits)
     return Costs(
         cost.calibrated(limits),
         limits.memory,
-        _each(lambda: gaussian.release(many), MANY),
-        _each(lambda: threshold.release(many), MANY),
-        _each(lambda: quantile.release(many.reshape(1, -1)), 3 * MANY),
+        _least(lambda: gaussian.release(many)) / MANY,
+        _least(lambda: threshold.release(many)) / MANY,
+        max(scored - chosen, 0) / (3 * 10 * MANY),
+        chosen / 3,
+        finish,
+        simulated,
     )
 
 
-def _each(run: Callable[[], object], times: int) -> float:
+def _finishing(noise: Gaussian, limits: Limits) -> tuple[float, float]:
+    """Seconds for a statement over a small table, and for each number of a simulation."""
+    finisher = Finisher(workers=1, limits=limits)
+    rng = np.random.default_rng(0)
+    sql = "SELECT c0, CAST(c1 AS DOUBLE) / nullif(c2, 0) AS c1, c2, c3 FROM main.b0"
+
+    def run(size: int) -> None:
+        drawn = np.full(size, 1000) + noise.simulate_noise(size, rng)
+        columns = {f"c{i}": pa.array(np.arange(size)) for i in (0, 2, 3)} | {"c1": pa.array(drawn)}
+        found = finisher.run({"b0": pa.table(columns)}, sql, 60.0)
+        order = np.lexsort((found.column("c3").to_numpy(), found.column("c2").to_numpy()))
+        np.sort(found.column("c1").to_numpy()[order])
+
+    try:
+        small, large = _least(lambda: run(16)), _least(lambda: run(100 * MANY))
+    finally:
+        finisher.close()
+    return small, max(large - small, 0) / (100 * MANY)
+
+
+def _least(run: Callable[[], object]) -> float:
     found = []
-    for _ in range(4):
+    for _ in range(5):
         start = time.perf_counter()
         run()
         found.append(time.perf_counter() - start)
-    return MARGIN * statistics.median(found[1:]) / times
+    return MARGIN * min(found[1:])
 
 
 def release_time(plan: Plan, catalogue: Catalogue, costs: Costs, longest: float = LONGEST) -> float:
@@ -170,10 +207,11 @@ def release_time(plan: Plan, catalogue: Catalogue, costs: Costs, longest: float 
     Refused: `ask.too_long` where the worst case takes longer than `longest`, `ask.too_large` where it holds more
     than a worker may. Both follow from policy and SQL alone.
     """
-    work = worst_case(plan, catalogue)
-    if work.memory > costs.memory:
-        raise Refused("ask.too_large", worst=_rounded(work.memory / 2**20), most=costs.memory >> 20)
-    seconds = costs.seconds(work) + FIXED
+    measuring, finishing = worst_case(plan, catalogue)
+    memory = max(measuring.memory, finishing.memory)
+    if memory > costs.memory:
+        raise Refused("ask.too_large", worst=_rounded(memory / 2**20), most=costs.memory >> 20)
+    seconds = costs.seconds(plan, measuring, finishing) + FIXED
     if seconds > longest:
         raise Refused("ask.too_long", worst=_rounded(seconds), most=round(longest))
     return max(seconds, FLOOR)

@@ -16,6 +16,8 @@ COSTS = Costs(
         expressions=4e-9,
         rows_grouped=9e-9,
         rows_hashed=9e-8,
+        rows_joined=4e-8,
+        pairs_joined=2e-8,
         rows_sorted=2e-7,
         rows_fetched=2e-7,
         statements=6e-3,
@@ -23,7 +25,10 @@ COSTS = Costs(
     memory=1 << 30,
     number_noised=2e-5,
     key_tested=2e-5,
-    bin_scored=4e-6,
+    bin_scored=2e-6,
+    choice=5e-4,
+    finish=8e-3,
+    simulated=5e-7,
 )
 
 CORES = VaultCores("tests", False, COSTS)

@@ -65,11 +65,11 @@ def locked_down(data: Mapping[str, Path], limits: Limits) -> duckdb.DuckDBPyConn
 
 
 def invent(path: Path, rows: int) -> None:
-    """A file with one table `made` of so many invented rows, to take the time of: `u` in groups of three, `g` one of
-    sixteen, `a` anything."""
+    """A file with one table `made` of so many invented rows, to take the time of: `n` unique, `u` in groups of three,
+    `g` one of sixteen, `a` anything."""
     with duckdb.connect(str(path)) as connection:
         connection.execute(
-            "CREATE TABLE made AS SELECT (hash(i) % (? // 3))::BIGINT AS u, i % 16 AS g,"
+            "CREATE TABLE made AS SELECT (hash(i) >> 2)::BIGINT AS n, ((i * 7919) % (? // 3))::BIGINT AS u, i % 16 AS g,"
             " (hash(i + 1) % 500000000)::BIGINT AS a FROM range(?) t(i)",
             [rows, rows],
         )

@@ -66,7 +66,11 @@ class Work:
     rows_grouped: int = 0
     """Rows that meet a hash table of at most `SMALL` entries, which stays in the cache."""
     rows_hashed: int = 0
-    """Rows that meet a larger one: groups, joins, DISTINCT."""
+    """Rows that meet a larger one: groups, DISTINCT."""
+    rows_joined: int = 0
+    """Rows of both sides of a join."""
+    pairs_joined: int = 0
+    """Rows that come of it."""
     rows_sorted: int = 0
     """Rows of windows and sorts."""
     rows_fetched: int = 0
@@ -76,8 +80,12 @@ class Work:
     """Discovered keys, each against the threshold."""
     bins: int = 0
     """Scored for quantiles."""
+    choices: int = 0
+    """Made among them."""
     statements: int = 0
-    """Sent to an engine or to the finishing one."""
+    """Sent to an engine."""
+    finishes: int = 0
+    """Sent to the finishing one."""
     memory: int = 0
     """Bytes that hash tables, sorts and results hold at once, were none freed before the end of a statement."""
 
@@ -99,20 +107,24 @@ class Work:
         )
 
 
-def worst_case(plan: Plan, catalogue: Catalogue) -> Work:
-    """Of every step, the finish, and the simulated intervals not counted."""
+def worst_case(plan: Plan, catalogue: Catalogue) -> tuple[Work, Work]:
+    """Of every step that reads tables, and of what is made of released ones, once; that of intervals, which repeats
+    the second, is not counted."""
     sizes = _Sizes(catalogue, _used(plan))
-    total = Work()
+    measuring, finishing = Work(), Work()
     for step in plan.steps:
         if isinstance(step, Block):
             work, cells = _block(step, sizes)
             sizes.released[step.index] = cells
+            measuring += work
+        elif step.released:
+            work, sizes.computed[step.index] = sizes.statement(step.node, Work(finishes=1))
+            finishing += work
         else:
-            work, rows = sizes.statement(step.node)
-            sizes.computed[step.index] = rows
-        total += work
-    work, _ = sizes.statement(plan.final)
-    return total + work
+            work, sizes.computed[step.index] = sizes.statement(step.node, Work(statements=1))
+            measuring += work
+    work, _ = sizes.statement(plan.final, Work(finishes=1))
+    return measuring, finishing + work
 
 
 def _used(plan: Plan) -> frozenset[int]:
@@ -129,7 +141,8 @@ def _block(block: Block, sizes: _Sizes) -> tuple[Work, int]:
     source, work = sizes.of(block.source)
     exprs = [k.expr for k in block.keys] + [v for m in block.measures for v in m.values]
     exprs += [m.where for m in block.measures if m.where is not None]
-    work = work.beside(Work(expressions=_times(source.rows, sizes.operations(exprs) + len(block.measures))))
+    summed = sum(m.kind is not MeasureKind.COUNT for m in block.measures)
+    work = work.beside(Work(expressions=_times(source.rows, sizes.operations(exprs) + summed)))
     cells = min(source.rows, sizes.cells(block.keys)) if block.keys else 1
     kept = sizes.cells(block.keys) if all(isinstance(k.domain, Listed) for k in block.keys) else cells
     width = _width(k.expr for k in block.keys) + VALUE * len(block.measures)
@@ -147,7 +160,8 @@ def _block(block: Block, sizes: _Sizes) -> tuple[Work, int]:
             fractions = sum(replace(m, fraction=Fraction(0)) == measure for m in block.measures)
             again = sizes.of(block.source)[1].beside(_grouped(source.rows, bins, width))
             scored = _times(3 * fractions * kept, measure.bins.count)
-            work += again + Work(bins=scored, rows_fetched=bins, statements=1)
+            chosen = _times(3 * fractions, kept)
+            work += again + Work(bins=scored, choices=chosen, rows_fetched=bins, statements=1)
     if block.discovery is not None and not counted_by_flag:
         work = work.beside(_hashed(source.rows, width))
     plain = sum(m.kind is not MeasureKind.QUANTILE for m in block.measures)
@@ -201,9 +215,9 @@ class _Sizes:
         self._most_distinct: dict[int, int] = {}
         """Values of a stored column, as policy declares and the loader enforces."""
 
-    def statement(self, node: Node) -> tuple[Work, int]:
+    def statement(self, node: Node, sent: Work) -> tuple[Work, int]:
         size, work = self.of(node)
-        return work.beside(Work(rows_fetched=size.rows, statements=1)), size.rows
+        return work.beside(Work(rows_fetched=size.rows)) + sent, size.rows
 
     def of(self, node: Node, ties: _Ties = frozenset()) -> tuple[_Size, Work]:
         """`ties`: pairs of columns that a WHERE above equates, where only inner joins and filters lie between."""
@@ -285,12 +299,12 @@ class _Sizes:
         back = right.among(c for p in across for c in p & theirs)
         pairs = min(_times(left.rows, back), _times(right.rows, out))
         # Without an equality every pair is looked at; with one, only those that agree.
-        work = left_work.beside(right_work).beside(Work(rows_hashed=left.rows + right.rows))
+        work = left_work.beside(right_work).beside(Work(rows_joined=left.rows + right.rows))
         # The engine builds the side that it thinks smaller, and may be wrong.
         held = max(_times(s.rows, SLOT + self._row(n)) for s, n in ((left, node.left), (right, node.right)))
         work = work.beside(Work(memory=held))
         work = work.beside(self._evaluated(pairs, [node.on] if node.on is not None else []))
-        work = work.beside(Work(rows_hashed=pairs))
+        work = work.beside(Work(pairs_joined=pairs))
         match node.kind:
             case "semi" | "anti":
                 return left, work
@@ -352,7 +366,7 @@ class _Sizes:
                 size, below = self.of(inner.relation)
                 met = _times(rows, self._met(inner.relation, size))
                 work = work.beside(below).beside(_hashed(size.rows + rows, VALUE * 8))
-                work = work.beside(Work(rows_hashed=met, expressions=met))
+                work = work.beside(Work(pairs_joined=met, expressions=met))
         return work
 
     def _met(self, relation: Node, size: _Size) -> int:
