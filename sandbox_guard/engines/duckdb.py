@@ -65,13 +65,14 @@ def locked_down(data: Mapping[str, Path], limits: Limits) -> duckdb.DuckDBPyConn
 
 
 def invent(path: Path, rows: int) -> None:
-    """A file with one table `made` of so many invented rows, to take the time of: `n` unique, `u` in groups of three,
-    `g` one of sixteen, `a` anything."""
+    """A file with one table `made` of so many invented rows, to take the time of: `n` unique and `u` in groups of
+    three, both dense and in no order, `m` in groups of 32, `g` one of sixteen, `a` anything."""
     with duckdb.connect(str(path)) as connection:
         connection.execute(
-            "CREATE TABLE made AS SELECT (hash(i) >> 2)::BIGINT AS n, ((i * 7919) % (? // 3))::BIGINT AS u, i % 16 AS g,"
-            " (hash(i + 1) % 500000000)::BIGINT AS a FROM range(?) t(i)",
-            [rows, rows],
+            "CREATE TABLE made AS SELECT (i * 7919 % $1)::BIGINT AS n, (i * 7919 % ($1 // 3))::BIGINT AS u,"
+            " (i * 7919 % ($1 // 32))::BIGINT AS m, i % 16 AS g, (hash(i + 1) % 500000000)::BIGINT AS a"
+            " FROM range($1) t(i)",
+            [rows],
         )
 
 
