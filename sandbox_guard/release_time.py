@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from sandbox_guard.engines import cost
-from sandbox_guard.engines.cost import MARGIN, EngineCosts
+from sandbox_guard.engines.cost import MARGIN, NOTHING, EngineCosts
 from sandbox_guard.engines.duckdb import Limits
 from sandbox_guard.engines.finish import Finisher
 from sandbox_guard.errors import Refused
@@ -165,7 +165,7 @@ def calibrated(limits: Limits) -> Costs:
         limits.memory,
         _least(lambda: gaussian.release(many)) / MANY,
         _least(lambda: threshold.release(many)) / MANY,
-        max(scored - chosen, 0) / (3 * 10 * MANY),
+        max(scored - chosen, NOTHING) / (3 * 10 * MANY),
         chosen / 3,
         finish,
         simulated,
@@ -189,7 +189,7 @@ def _finishing(noise: Gaussian, limits: Limits) -> tuple[float, float]:
         small, large = _least(lambda: run(16)), _least(lambda: run(100 * MANY))
     finally:
         finisher.close()
-    return small, max(large - small, 0) / (100 * MANY)
+    return small, max(large - small, NOTHING) / (100 * MANY)
 
 
 def _least(run: Callable[[], object]) -> float:

@@ -66,7 +66,7 @@ def locked_down(data: Mapping[str, Path], limits: Limits) -> duckdb.DuckDBPyConn
 
 def invent(path: Path, rows: int) -> None:
     """A file with one table `made` of so many invented rows, to take the time of: `n` unique and `u` in groups of
-    three, both dense and in no order, `m` in groups of 32, `g` one of sixteen, `a` anything."""
+    three, both dense and in no order, `m` in groups of 32, `g` one of sixteen, `a` anything; and `few` of its rows."""
     with duckdb.connect(str(path)) as connection:
         connection.execute(
             "CREATE TABLE made AS SELECT (i * 7919 % $1)::BIGINT AS n, (i * 7919 % ($1 // 3))::BIGINT AS u,"
@@ -74,6 +74,7 @@ def invent(path: Path, rows: int) -> None:
             " FROM range($1) t(i)",
             [rows],
         )
+        connection.execute("CREATE TABLE few AS FROM made LIMIT 16")
 
 
 def table(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:

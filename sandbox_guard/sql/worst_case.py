@@ -22,6 +22,7 @@ from sandbox_guard.sql.relation import (
     Computed,
     Constant,
     DistinctOf,
+    Domain,
     ExistsIn,
     Expr,
     Filter,
@@ -86,6 +87,8 @@ class Work:
     """Sent to an engine."""
     finishes: int = 0
     """Sent to the finishing one."""
+    parts: int = 0
+    """Of the statements: relations and operations, which an engine plans before it runs them."""
     memory: int = 0
     """Bytes that hash tables, sorts and results hold at once, were none freed before the end of a statement."""
 
@@ -170,6 +173,7 @@ def _block(block: Block, sizes: _Sizes) -> tuple[Work, int]:
         numbers_noised=_times(kept, plain),
         keys_tested=cells if block.discovery is not None else 0,
         statements=1,
+        parts=_parts((block.source, tuple(exprs))),
         memory=_times(kept, width),
     )
     return work, kept
@@ -217,7 +221,7 @@ class _Sizes:
 
     def statement(self, node: Node, sent: Work) -> tuple[Work, int]:
         size, work = self.of(node)
-        return work.beside(Work(rows_fetched=size.rows)) + sent, size.rows
+        return work.beside(Work(rows_fetched=size.rows)) + sent + Work(parts=_parts(node)), size.rows
 
     def of(self, node: Node, ties: _Ties = frozenset()) -> tuple[_Size, Work]:
         """`ties`: pairs of columns that a WHERE above equates, where only inner joins and filters lie between."""
@@ -406,6 +410,10 @@ class _Sizes:
     def _distinct(self, expr: Expr) -> int:
         declared = self._most_distinct.get(expr.id, ENDLESS) if isinstance(expr, Column) else ENDLESS
         return min(declared, _values(expr))
+
+
+def _parts(tree: object) -> int:
+    return sum(not isinstance(n, (Column, Domain)) for n in nodes(tree))
 
 
 def _subqueries(expr: Expr) -> list[ExistsIn | ScalarOf]:
