@@ -41,7 +41,7 @@ FLOOR = 0.05
 LONGEST = 60.0
 """Seconds: a plan whose worst case takes longer is refused."""
 
-FIXED = 0.025
+FIXED = 0.05
 """Seconds for what does not grow, and for a hiccup of the machine."""
 
 SIMULATED = 2_000_000
