@@ -111,7 +111,7 @@ def situations() -> dict[str, Situation]:
 
 def pages() -> dict[Path, str]:
     """What both files should hold."""
-    found = {**examples(), **situations()}
+    found: dict[str, Example | Situation] = {**examples(), **situations()}
     return {HERE / words.file: "\n".join(_page(words, found)) for words in PAGES}
 
 
