@@ -104,7 +104,12 @@ class Guard:
     def price(self, asked: Asked) -> Priced:
         """Everything that is decided before the charge."""
         planned = self._plan(asked)
-        seconds = release_time(planned, self.pricing.catalogue, self.cores.costs) if planned.blocks else None
+        longest = self.project.limits.seconds
+        seconds = (
+            release_time(planned, self.pricing.catalogue, self.cores.costs, longest)
+            if planned.blocks
+            else None
+        )
         priced = self.pricing.price(asked, planned, self._ask(asked, planned), self._versions(planned))
         return replace(priced, seconds=seconds)
 

@@ -17,7 +17,7 @@ from sandbox_guard.ledger.wire import Amount, Question, Spend
 from sandbox_guard.policy.model import DELTA_UNITS, Analysis, Policies
 from sandbox_guard.privacy.price import Ask, PriceRequest, Quote, quote
 from sandbox_guard.sql.catalogue import Catalogue
-from sandbox_guard.sql.parse import parse
+from sandbox_guard.sql.parse import Limits, parse
 from sandbox_guard.sql.plan import Plan
 from sandbox_guard.sql.planner import digest, plan
 from sandbox_guard.sql.relation import Scan
@@ -84,14 +84,17 @@ class Pricing:
 
     policies: Policies
     catalogue: Catalogue
+    limits: Limits
 
     @classmethod
     def of(cls, policies: Policies, project: str) -> Pricing:
-        return cls(policies, Catalogue.of(policies, policies.projects[project]))
+        described = policies.projects[project]
+        limits = Limits(size=described.limits.text, nesting=described.limits.nesting)
+        return cls(policies, Catalogue.of(policies, described), limits)
 
     def plan(self, asked: Asked, sql: str | bytes | None = None) -> Plan:
         """Of `sql` in place of what was asked, where it is given."""
-        query = parse(asked.text if sql is None else sql, asked.parameters)
+        query = parse(asked.text if sql is None else sql, asked.parameters, limits=self.limits)
         return plan(query, self.catalogue, today=asked.today, rows_per_unit=asked.rows_per_unit)
 
     def price(self, asked: Asked, planned: Plan, ask: Ask, versions: Mapping[str, str]) -> Priced:

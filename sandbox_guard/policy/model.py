@@ -468,6 +468,19 @@ class Agreement(Model):
     expires: dt.date
 
 
+class QueryLimits(Model):
+    """What one query of the project may be at most. Lower than what the product can bear, never higher."""
+
+    text: int = Field(65_536, gt=0, le=65_536)
+    """Bytes of SQL."""
+    nesting: int = Field(100, gt=0, le=100)
+    """Levels of brackets, CASE and subqueries."""
+    cells: int = Field(1_000_000, gt=0, le=1_000_000)
+    """Groups of one result, counted or not."""
+    seconds: float = Field(60, gt=0, le=60)
+    """Of a query's time at worst, which follows from caps and SQL. A member has one query at a time."""
+
+
 class Project(Model):
     name: Name
     title: Bilingual
@@ -486,6 +499,7 @@ class Project(Model):
     analyses: tuple[Name, ...] = ()
     default_rho: Number = Decimal("0.005")
     """What a query costs where the asker names neither margin, share nor epsilon."""
+    limits: QueryLimits = QueryLimits()
 
 
 # ------------------------------------------------------------- policies/analyses/<name>.sql

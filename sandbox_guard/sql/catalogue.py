@@ -40,6 +40,8 @@ class Catalogue:
     those who may know of it; the catalogue of a data bureau is public."""
     joins: frozenset[frozenset[str]] | None
     """Pairs of datasets that may meet; None: all."""
+    cells: int = 1_000_000
+    """Most cells of one result."""
 
     @classmethod
     def of(cls, policies: model.Policies, project: model.Project) -> Catalogue:
@@ -53,7 +55,7 @@ class Catalogue:
         }
         known = frozenset(t.lower() for d in policies.datasets.values() for t in d.tables)
         joins = None if project.joins == "all" else frozenset(frozenset(p) for p in project.joins)
-        return cls(tables, known, joins)
+        return cls(tables, known, joins, project.limits.cells)
 
     def may_join(self, a: str, b: str) -> bool:
         return self.joins is None or a == b or frozenset((a, b)) in self.joins

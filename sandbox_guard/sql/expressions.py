@@ -126,9 +126,11 @@ def _call(expr: syntax.Call, scope: Scope) -> Expr:
         equal = ties.conjunction(parts)
         assert equal is not None
         return equal if expr.function == "=" else functions.apply("not", (equal,), expr.place)
-    if expr.distinct or expr.where is not None or expr.order:
+    if (expr.distinct or expr.where is not None or expr.order) and expr.function in functions.FUNCTIONS:
         raise Refused("sql.not_an_aggregate", place=expr.place, function=expr.function)
     args = tuple(bind_expr(a, scope) for a in expr.args)
+    if expr.function == "list_extract" and args and args[0].domain.type is Type.STRING:
+        return functions.apply("substring", (*args, functions.constant(1)), expr.place)  # text[1]
     if expr.function in ("=", "<>"):
         _say_unlisted(args, scope)
     try:
@@ -210,7 +212,7 @@ def _membership(expr: syntax.In, scope: Scope) -> Expr:
 
 def _in_list(expr: syntax.In, items: tuple[syntax.Expr, ...], scope: Scope) -> Expr:
     if isinstance(expr.operand, syntax.Row):
-        raise Refused("sql.row", place=expr.place)
+        return _in_rows(expr, items, scope)
     operand = bind_expr(expr.operand, scope)
     bound = tuple(bind_expr(i, scope) for i in items)
     _say_unlisted((operand, *bound), scope)
@@ -223,6 +225,13 @@ def _in_list(expr: syntax.In, items: tuple[syntax.Expr, ...], scope: Scope) -> E
         test = equal if test is None else functions.apply("or", (test, equal), expr.place)
     assert test is not None
     return functions.apply("not", (test,), expr.place) if expr.negated else test
+
+
+def _in_rows(expr: syntax.In, items: tuple[syntax.Expr, ...], scope: Scope) -> Expr:
+    """`(a, b) IN ((1, 2), (3, 4))`"""
+    equal = tuple(syntax.Call("=", (expr.operand, item), place=expr.place) for item in items)
+    found: syntax.Expr = syntax.Call("or", equal, place=expr.place) if len(equal) > 1 else equal[0]
+    return bind_predicate(syntax.Call("not", (found,), place=expr.place) if expr.negated else found, scope)
 
 
 def _private_membership(expr: syntax.In, bound: tuple[Expr, ...], relation: Relation, scope: Scope) -> Expr:

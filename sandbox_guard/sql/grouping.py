@@ -33,6 +33,7 @@ from sandbox_guard.sql.relation import (
     DistinctOf,
     Domain,
     Expr,
+    Filter,
     GroupBy,
     Node,
     Ordering,
@@ -45,7 +46,7 @@ from sandbox_guard.sql.scope import Scope
 from sandbox_guard.sql.walk import free_columns, nodes
 
 CELLS = 1_000_000
-"""Most cells of one result."""
+"""Most cells of one result, whatever the project's limit."""
 
 FINE = 2**30
 """A computed measure is rounded to a power of two at least so many times finer than its bound."""
@@ -119,7 +120,7 @@ class ExactGroups:
             distinct=call.distinct,
             where=where,
             order=order,
-            rows_per_group=self._rows_per_group(),
+            rows_per_group=self._rows_per_group(bound if call.distinct else ()),
             per_unit=self.rows.relation.private,
             place=call.place,
         )
@@ -147,10 +148,12 @@ class ExactGroups:
             function, args, order = "first", (value,), (Ordering(by, descending=function == "arg_max"),)
         return function, args, where, (*order, Ordering(rank)) if order else ()
 
-    def _rows_per_group(self) -> int | None:
-        return self.rows.relation.contribution.rows(
-            value.id for _, value in self.keys if isinstance(value, Column)
-        )
+    def _rows_per_group(self, distinct: tuple[Expr, ...]) -> int | None:
+        """Most rows in a group that count; of DISTINCT values no more than there are."""
+        facts = self.rows.relation.contribution
+        rows = facts.rows(value.id for _, value in self.keys if isinstance(value, Column))
+        values = _cells_by_keys(distinct, facts) if distinct else None
+        return rows if values is None else min(values, values if rows is None else rows)
 
     def relation(self) -> Relation:
         source = self.rows.relation
@@ -293,7 +296,8 @@ class BlockGroups:
         )
 
     def _distinct(self, values: tuple[Expr, ...], conditions: tuple[Expr, ...]) -> Expr:
-        conditions = conditions + tuple(k for v in values for k in _known(v))
+        if len(values) == 1:
+            conditions = conditions + _known(values[0])  # a row of several values is a value, NULLs and all
         facts = self._facts(conditions)
         rows = self._bounded(facts.rows())
         where = ties.conjunction(conditions)
@@ -517,8 +521,8 @@ class BlockGroups:
         binding.steps.append(block)
         columns = tuple(c for c, _ in self.measured_keys) + tuple(self.found.values())
         cells = _listed_cells(domains)
-        if cells is not None and cells > CELLS:
-            raise Refused("ask.cells", place=self.place, cells=cells, most=CELLS)
+        if cells is not None and cells > binding.catalogue.cells:
+            raise Refused("ask.cells", place=self.place, cells=cells, most=binding.catalogue.cells)
         for measure in self.found:
             if measure.kind is MeasureKind.QUANTILE and (cells or 0) * measure.bins.count > BINS:
                 raise Refused("ask.cells", place=self.place, cells=cells, most=BINS // measure.bins.count)
@@ -680,14 +684,17 @@ def _key_domains(
     required = [s for s in kind.supplies if s.required]
     domains: dict[int, Listed | Supplied | Discovered] = {}
     for supply in (*required, *(s for s in kind.supplies if not s.required)):
-        held = dict(supply.columns)
+        held = _held(supply, scope.relation.contribution)
+        narrower = any(isinstance(n, (Filter, Released)) for n in nodes(supply.node)) or touches_released(
+            scope.binding, supply.node
+        )
         mine = [
             i
             for i, item in enumerate(items)
             if i not in domains
             and isinstance(item, Column)
             and item.id in held
-            and (supply.required or item.domain.values is None)
+            and (supply.required or narrower or item.domain.values is None)
         ]
         if mine:
             columns = tuple(held[items[i].id] for i in mine)  # type: ignore[union-attr]
@@ -696,6 +703,17 @@ def _key_domains(
     if required and len(domains) < len(items) or (required and not items):
         raise Refused("kind.supply", place=place)
     return tuple(domains[i] if i in domains else _own_domain(item) for i, item in enumerate(items))
+
+
+def _held(supply: Supply, facts: Contribution) -> dict[int, Column]:
+    """The supplier's columns, under their own numbers and those of columns that a condition equates with them."""
+    held = dict(supply.columns)
+    if not supply.required:
+        equal = {(a, b) for a, b in facts.implies if (b, a) in facts.implies}
+        for a, b in equal:
+            if a in held:
+                held.setdefault(b, held[a])
+    return held
 
 
 def _own_domain(item: Expr) -> Listed | Discovered:

@@ -147,6 +147,9 @@ _TYPES: dict[exp.DType, syntax.TypeName] = {
 
 _ALL_COLUMNS = syntax.Star()
 
+_CONTAINS = frozenset(["list_contains", "list_has", "array_contains", "array_has", "contains"])
+"""With a list of literals these are IN."""
+
 _SET_LIMIT = 256
 """Most grouping sets of one GROUP BY."""
 
@@ -787,12 +790,16 @@ class _Converter:
             self.only(right, "this")
             if isinstance(node, exp.EQ) != isinstance(right, exp.Any):
                 raise self.no(node, _sign(node) + " ANY / ALL", "请写 IN 或 NOT IN。", "Write IN or NOT IN.")
-            if not isinstance(right.this, exp.Subquery | exp.Select | exp.SetOperation):
-                raise self.no(node, "ANY / ALL", "请写 (SELECT …)。", "Write (SELECT …).")
             operand = self.operand(node.this, _CONCAT, node)
-            return syntax.In(
-                operand, self.query(right.this), isinstance(node, exp.NEQ), place=self.place(node)
-            )
+            among = right.this.this if isinstance(right.this, exp.Paren) else right.this
+            if isinstance(among, exp.Array) and among.expressions:
+                items: tuple[syntax.Expr, ...] | syntax.Query
+                items = tuple(self.expr(item) for item in among.expressions)
+            elif isinstance(right.this, exp.Subquery | exp.Select | exp.SetOperation):
+                items = self.query(right.this)
+            else:
+                raise self.no(node, "ANY / ALL", "请写 (SELECT …)。", "Write (SELECT …).")
+            return syntax.In(operand, items, isinstance(node, exp.NEQ), place=self.place(node))
         return self.binary(node)
 
     def exists(self, node: exp.Expr) -> syntax.Expr:
@@ -992,6 +999,10 @@ class _Converter:
             args = ()
         if function == "log" and len(args) == 1:
             function = "log10"
+        if function in _CONTAINS and len(args) == 2 and not distinct and not order:
+            among = args[0]
+            if isinstance(among, syntax.Call) and among.function == "list" and among.args:
+                return syntax.In(args[1], among.args, place=place)
         if not distinct and not order:
             if function in AS_CASE and len(args) == 3:
                 return syntax.Case(None, ((args[0], args[1]),), args[2], place=place)

@@ -501,6 +501,8 @@ def _remainder(a: Expr, b: Expr) -> Expr:
             )
     if a.domain.type is b.domain.type is Type.INTEGER:
         divisor = _nonzero(b)
+        if not isinstance(most, float) and most >= 1:
+            limit = Interval(max(limit.lo, 1 - most), min(limit.hi, most - 1))
         return _build("%wide", (a, divisor), Type.INTEGER, limit)
     doubles = as_double(a), _nonzero(as_double(b))
     if _is_null(doubles[1]):
@@ -1676,13 +1678,38 @@ UNAVAILABLE_AGGREGATES = frozenset(
 """Aggregates of DuckDB that are none here: refused as what they are, with what to count instead."""
 
 
+INSTEAD = {
+    "approx_count_distinct": "count(DISTINCT x)",
+    "age": "date_diff('year', x, y)",
+    "to_char": "strftime(x, '%Y-%m')",
+    "date_format": "strftime(x, '%Y-%m')",
+    "strptime": "CAST(x AS DATE)",
+    "to_date": "CAST(x AS DATE)",
+    "every": "bool_and(x)",
+    "width_bucket": "floor(x / 10) * 10",
+    "nvl2": "CASE WHEN x IS NULL THEN a ELSE b END",
+    "decode": "CASE x WHEN a THEN b END",
+    "regexp_like": "x LIKE '%a%'",
+    "strpos": "contains(x, 'a')",
+    "instr": "contains(x, 'a')",
+    "position": "contains(x, 'a')",
+    "div": "a // b",
+    "std": "stddev(x)",
+    "stdev": "stddev(x)",
+    "var": "variance(x)",
+    "percentile": "quantile_cont(x, 0.9)",
+    "approx_median": "median(x)",
+}
+"""What to write in the place of functions that others know, or that are closed here."""
+
+
 def _unknown(function: str) -> Refused:
     if function in NONDETERMINISTIC:
         return Refused("sql.nondeterministic", function=function)
+    if function in INSTEAD:
+        return Refused("sql.function_near", function=function, near=INSTEAD[function])
     if function in UNBOUNDED:
         return Refused("sql.function_closed", function=function)
-    if function == "approx_count_distinct":
-        return Refused("sql.function_near", function=function, near="count(DISTINCT x)")
     if function in UNAVAILABLE_AGGREGATES:
         return Refused("kind.aggregate", function=function)
     near = difflib.get_close_matches(function, [f for f in FUNCTIONS if f.isidentifier()], 1)

@@ -6,6 +6,7 @@ section 3). It is printed on the dense ids. Everything else stays an ordinary co
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -208,6 +209,10 @@ def narrowed_domain(domain: Domain, column: int, condition: Expr) -> Domain:
             return _compared(domain, op, value)
         case Apply(function=op, args=(Constant(value=value), Column())) if op in _TIGHTER:
             return _compared(domain, _TIGHTER[op], value)
+        case Apply(
+            function=op, args=(Apply(function="year", args=(Column(),)), Constant(value=int() as year))
+        ) if op in _TIGHTER:
+            return _in_years(domain, op, year)
         case InValues(operand=Column(), values=among, negated=False):
             listed = tuple(dict.fromkeys(v.value for v in among if v.value is not None))
             return _relisted(domain, listed, False)
@@ -218,6 +223,18 @@ def narrowed_domain(domain: Domain, column: int, condition: Expr) -> Domain:
 
 _TIGHTER = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 """Comparisons that narrow, with their mirror images."""
+
+
+def _in_years(domain: Domain, op: str, year: int) -> Domain:
+    """Dates of which `year(date) op year` holds."""
+    if not 1 <= year < 9999:
+        return domain
+    first, last = dt.date(year, 1, 1), dt.date(year, 12, 31)
+    if op in ("=", ">", ">="):
+        domain = _compared(domain, ">" if op == ">" else ">=", last if op == ">" else first)
+    if op in ("=", "<", "<="):
+        domain = _compared(domain, "<" if op == "<" else "<=", first if op == "<" else last)
+    return domain
 
 
 def _relisted(domain: Domain, listed: tuple[Scalar, ...], nullable: bool) -> Domain:
@@ -239,7 +256,11 @@ def _compared(domain: Domain, op: str, value: Scalar) -> Domain:
     number = values.number(value)
     if number is None:
         return domain
-    lo, hi = domain.lo, domain.hi
+    lo, hi, step = domain.lo, domain.hi, domain.step
+    if step is not None and op == ">":
+        number = (number // step + 1) * step
+    elif step is not None and op == "<":
+        number = -(-number // step + 1) * step
     if op in (">", ">="):
         lo = number if lo is None else max(lo, number)
     else:

@@ -92,12 +92,16 @@ _WORD_ADVICE = {
         "Leave the sample out: the whole table is protected already.",
     ),
     "sample": ("抽样不支持；若是列名请加双引号。", "Sampling is not supported; quote it if it is a name."),
-    "for": ("请去掉 FOR 子句。", "Leave the FOR clause out."),
+    "for": (
+        "请去掉 FOR 子句；透视请写 PIVOT t ON 列 IN (…) USING sum(x)。",
+        "Leave FOR out; to pivot, write PIVOT t ON key IN (…) USING sum(x).",
+    ),
     "fetch": ("请写 LIMIT n。", "Write LIMIT n."),
     "lambda": ("lambda 不支持。", "Lambdas are not supported."),
-    "similar": ("请写 regexp_full_match(x, '…')。", "Write regexp_full_match(x, '…')."),
+    "similar": ("请写 LIKE 或 ILIKE。", "Write LIKE or ILIKE."),
     "glob": ("请写 LIKE。", "Write LIKE."),
     "collate": ("排序规则不支持；请写 lower(x)。", "Collations are not supported; write lower(x)."),
+    "symmetric": ("请按小、大的次序写 BETWEEN a AND b。", "Write BETWEEN a AND b with the lesser first."),
     "struct": ("结构体不支持。", "Structs are not supported."),
     "map": ("映射类型不支持。", "Maps are not supported."),
 }
