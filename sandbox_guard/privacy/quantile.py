@@ -2,8 +2,15 @@
 
 The exact part is a histogram: how many rows of a group fall into each of a public, ordered list of bins
 that cover every value. A bin's score is how far the wanted rank lies outside the ranks that the bin
-holds, so some bin always scores 0, ties and gaps cost nothing, and one row moves a score by at most
-max(fraction, 1 - fraction) ranks. Ranks are counted in units of 1/denominator to stay integers.
+holds. A bin without rows holds a rank between those of its neighbours' rows, in proportion to where it lies
+between them, as SQL's quantile_cont has it: so some bin scores at most half a rank, and in a gap the right
+one is preferred.
+
+One row moves a score by at most max(fraction, 1 - fraction) ranks. It moves the wanted rank, fraction (n - 1),
+by the fraction, and every bin's rank by 0 to 1, for ranks between rows are linear and stay in order: a new row
+in a gap lifts what lies before it towards its own rank and what lies behind it by one less what it gains on
+the row after. Beyond the first and the last bin stand a public row each. Ranks are counted in units of
+1/(denominator · PARTS), rounded down, to stay integers.
 
 The interval is two further choices, of ranks a little lower and higher: by as much as a choice errs at
 most. Its ends are the outer edges of the bins chosen.
@@ -24,6 +31,9 @@ from sandbox_guard.privacy.mechanism import Integers, NoisyMin, Unaffordable
 
 MOST_BINS = 2**17
 MOST_DENOMINATOR = 10_000
+PARTS = 64
+"""Into so many parts the rank between two rows is divided."""
+
 _MOST_RANK = 2**61
 
 
@@ -69,12 +79,16 @@ class Quantile:
 
     @cached_property
     def _shift(self) -> int:
-        """How far a choice errs at most with probability 0.975, in ranks times the denominator."""
-        return self.choice.excess(self.bins, 0.975)
+        """How far a choice errs at most with probability 0.975."""
+        return self._error(0.975)
+
+    def _error(self, level: float) -> int:
+        """The best bin may be half a rank off itself, where no bin lies between two rows."""
+        return self.choice.excess(self.bins, level) + self.fraction.denominator * PARTS // 2
 
     def rank_half_width(self, level: float = 0.95) -> Fraction:
         """With at least this probability the bin `at` holds a rank so near to the wanted one."""
-        return Fraction(self.choice.excess(self.bins, level), self.fraction.denominator)
+        return Fraction(self._error(level), self.fraction.denominator * PARTS)
 
     @property
     def name(self) -> str:
@@ -95,11 +109,12 @@ class Quantile:
         if histogram.dtype != np.int64 or histogram.ndim != 2 or histogram.shape[1] != self.bins:
             raise TypeError(f"a histogram is a table of 64-bit integers, {self.bins} bins a group")
         p, q = self.fraction.numerator, self.fraction.denominator
-        cells = np.clip(histogram, 0, _MOST_RANK // (q * self.bins))
+        cells = np.clip(histogram, 0, _MOST_RANK // (q * PARTS * self.bins))
         up_to = np.cumsum(cells, axis=1)
-        wanted = p * up_to[:, -1:] + shift
-        too_high = q * (up_to - cells) - wanted
-        too_low = wanted - q * up_to
+        first, last = _ranks(cells, up_to)
+        wanted = p * PARTS * (up_to[:, -1:] - 1) + shift
+        too_high = q * first - wanted
+        too_low = wanted - q * last
         too_high[:, 0] = 0
         too_low[:, -1] = 0
         outside: Integers = np.maximum(0, np.maximum(too_high, too_low))
@@ -114,5 +129,19 @@ class Quantile:
         }
 
 
+def _ranks(cells: Integers, up_to: Integers) -> tuple[Integers, Integers]:
+    """The first and the last rank that each bin holds, times PARTS, from 0 for the first row."""
+    bins = cells.shape[1]
+    at = np.broadcast_to(np.arange(bins, dtype=np.int64), cells.shape)
+    held = cells > 0
+    before = np.maximum.accumulate(np.where(held, at, -1), axis=1)
+    after = np.minimum.accumulate(np.where(held, at, bins)[:, ::-1], axis=1)[:, ::-1]
+    # Where a bin holds rows, `before` and `after` are itself.
+    between = PARTS * (at - before) // np.maximum(after - before, 1)
+    first = np.where(held, PARTS * (up_to - cells), PARTS * (up_to - 1) + between)
+    last = np.where(held, PARTS * (up_to - 1), first)
+    return first, last
+
+
 def _weight(fraction: Fraction) -> int:
-    return max(fraction.numerator, fraction.denominator - fraction.numerator)
+    return PARTS * max(fraction.numerator, fraction.denominator - fraction.numerator)

@@ -400,6 +400,9 @@ class BlockGroups:
         if lo is None or hi is None or max(-lo, hi) >= MOST:
             raise Refused("bound.unbounded", place=call.place)
         step = _step(number, 1)
+        between = call.function in ("median", "quantile_cont")
+        if between and number.domain.type is Type.INTEGER and not dated:
+            step /= 10  # it may lie between two integers
         measure = Measure(
             MeasureKind.QUANTILE,
             (number,),
@@ -410,7 +413,7 @@ class BlockGroups:
             _steps_up(hi, step),
             fraction=self._not_an_extreme(fraction, call),
         )
-        whole = number.domain.type is Type.INTEGER and call.function not in ("median", "quantile_cont")
+        whole = number.domain.type is Type.INTEGER and not between
         column = self.found.get(measure)
         if column is None:
             type = Type.INTEGER if whole or dated else Type.REAL

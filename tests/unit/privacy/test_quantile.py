@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from sandbox_guard.privacy.mechanism import NoisyMin, Unaffordable
-from sandbox_guard.privacy.quantile import Quantile
+from sandbox_guard.privacy.quantile import PARTS, Quantile
 
 FRACTIONS = st.fractions(0, 1, max_denominator=100)
 
 
 def exact(fraction: Fraction, bins: int) -> Quantile:
     """So little noise that the least score wins."""
-    weight = max(fraction.numerator, fraction.denominator - fraction.numerator)
+    weight = PARTS * max(fraction.numerator, fraction.denominator - fraction.numerator)
     return Quantile(fraction, bins, NoisyMin(1, weight, 1e-3))
 
 
@@ -27,7 +27,7 @@ def test_removing_a_row_moves_each_score_by_at_most_the_weight(
     fraction: Fraction, histogram: np.ndarray, data: st.DataObject
 ) -> None:
     quantile = exact(fraction, 7)
-    shift = data.draw(st.integers(-100, 100))
+    shift = data.draw(st.integers(-100 * PARTS, 100 * PARTS))
     at = data.draw(st.tuples(st.integers(0, 2), st.integers(0, 6)))
     histogram[at] += 1
     neighbour = histogram.copy()
@@ -39,18 +39,18 @@ def test_removing_a_row_moves_each_score_by_at_most_the_weight(
 
 @given(FRACTIONS, arrays.arrays(np.int64, (4, 9), elements=st.integers(0, 50)), st.integers(-2000, 2000))
 @settings(max_examples=200, deadline=None)
-def test_some_bin_always_holds_the_wanted_rank(fraction: Fraction, histogram: np.ndarray, shift: int) -> None:
-    assert (exact(fraction, 9).scores(histogram, shift).min(axis=1) == 0).all()
+def test_some_bin_always_is_within_half_a_rank(fraction: Fraction, histogram: np.ndarray, shift: int) -> None:
+    least = exact(fraction, 9).scores(histogram, shift * PARTS).min(axis=1)
+    assert (least <= fraction.denominator * PARTS / 2).all()
 
 
 @given(FRACTIONS, st.lists(st.integers(0, 8), min_size=1, max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_without_noise_the_bin_holds_the_quantile(fraction: Fraction, values: list[int]) -> None:
-    """Of the sorted values, the wanted rank lies between those below the bin and those up to it."""
+    """As SQL has it: in a gap between two rows, in proportion. Ranks are in 64 parts, of 8 bins at most."""
     histogram = np.bincount(values, minlength=9).reshape(1, 9).astype(np.int64)
     (at,) = exact(fraction, 9).release(histogram).at
-    below, up_to = (np.array(values) < at).sum(), (np.array(values) <= at).sum()
-    assert below <= fraction * len(values) <= up_to
+    assert abs(np.quantile(values, float(fraction)) - at) <= 0.5 + 8 / PARTS
 
 
 def test_the_interval_covers_whatever_the_size_of_the_group() -> None:
