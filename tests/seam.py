@@ -5,11 +5,17 @@
 
 It runs the loader on the data, opens a fresh ledger, asks the guard, and says what was answered, what
 the mechanisms were handed ("noise off" exists only here), what was declared, charged and logged.
-A question is {"policies": folder, "data": {table: file or rows}, "sql": …, "epsilon": …, "params": {…}}.
+
+    {"policies": folder, "data": {table: file or rows} | folder of files | file.duckdb,
+     "sql": … | "sql_b64": … | "gen": [[text, times], …], "epsilon": …, "params": {…}, "id": …}
+
+Each question has a fresh ledger; questions that follow each other on the same policies and data share one load.
+What is no question at all comes out as {"status": "unusable", "message": why}, in its place. Output is ASCII.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
 import hashlib
@@ -23,6 +29,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from sandbox_guard import release as releasing
@@ -32,6 +39,7 @@ from sandbox_guard.errors import Fault, Refused
 from sandbox_guard.guard import Guard
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.wire import Act, Asker, Terms
+from sandbox_guard.policy.document import PolicyError
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Policies
 from sandbox_guard.policy.terms import compile_terms
@@ -39,12 +47,17 @@ from sandbox_guard.pricing import Asked
 from sandbox_guard.privacy.account import to_epsilon
 from sandbox_guard.release_time import VaultCores
 from sandbox_guard.steward.load import load
+from sandbox_guard.steward.quality import LoadRefused
 from sandbox_guard.window import Windows
 from tests.costs import CORES, Untimed
 from tests.local import LocalFinisher
 
-Data = Mapping[str, Any]
-"""By table: a CSV or Parquet file, or rows as objects."""
+Data = Mapping[str, Any] | str | Path
+"""By table: a CSV or Parquet file, or rows as objects. Or a folder of such files, or a DuckDB file of such tables."""
+
+
+class Unusable(Exception):
+    """Not a question."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ class Seen:
     entries: list[dict[str, Any]] = field(default_factory=list)
 
     def as_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, default=str)
+        return json.dumps(asdict(self), default=str)
 
 
 @dataclass(frozen=True)
@@ -163,14 +176,31 @@ def opened(
 def loaded(policies: Policies, data: Data, home: Path) -> dict[str, Path]:
     """Run the loader; the folder of each dataset's version."""
     versions = {}
+    given_tables = _tables(data, home)
     for dataset in policies.datasets.values():
-        tables = {t.lower(): data[t] for t in dataset.tables if t in data}
+        tables = {t.lower(): given_tables[t.lower()] for t in dataset.tables if t.lower() in given_tables}
         if not tables:
             continue
         files = {t: _file(home, t, given) for t, given in tables.items()}
         load(policies, dataset.name, files, home)
         versions[dataset.name] = serving(dataset, home / "restricted" / dataset.name).folder
     return versions
+
+
+def _tables(data: Data, home: Path) -> dict[str, Any]:
+    """What there is for each table, by lower-case name."""
+    if isinstance(data, Mapping):
+        return {t.lower(): given for t, given in data.items()}
+    place = Path(data)
+    if place.is_dir():
+        return {f.stem.lower(): f for f in sorted(place.iterdir()) if f.suffix in (".csv", ".parquet")}
+    if not place.is_file():
+        raise Unusable(f"data: there is no file or folder {place}")
+    with duckdb.connect(str(place), read_only=True) as source:
+        names = [n for (n,) in source.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        for name in names:
+            source.execute(f"""COPY "{name}" TO '{home / name}.parquet' (FORMAT parquet)""")
+    return {n.lower(): home / f"{n}.parquet" for n in names}
 
 
 def _file(home: Path, table: str, given: Any) -> Path:
@@ -265,17 +295,76 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@dataclass
+class Desk:
+    """Answers questions, and keeps the last data that it loaded."""
+
+    engine: InProcess | None = None
+    policies: Policies | None = None
+    at: str = ""
+
+    def answer(self, line: str) -> str:
+        try:
+            question = json.loads(line)
+            if not isinstance(question, dict):
+                raise Unusable("a question is a JSON object")
+            policies, engine = self._ready(question)
+            sql, params = _sql(question), question.get("params") or {}
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                opened(policies, engine, Path(folder)) as ready,
+            ):
+                made: dict[str, Any] = json.loads(
+                    ready.ask(sql, epsilon=question.get("epsilon"), params=params).as_json()
+                )
+        except (Unusable, PolicyError, LoadRefused, OSError, ValueError, TypeError, KeyError) as problem:
+            question = question if isinstance(question := _read(line), dict) else {}
+            why = f"there is no {problem}" if isinstance(problem, KeyError) else str(problem)
+            made = {"status": "unusable", "message": why}
+        return json.dumps(({"id": question["id"]} if "id" in question else {}) | made, default=str)
+
+    def _ready(self, question: Mapping[str, Any]) -> tuple[Policies, InProcess]:
+        at = json.dumps([question["policies"], question["data"]], sort_keys=True)
+        if self.engine is None or self.policies is None or at != self.at:
+            self.close()
+            self.policies = read_policies(Path(question["policies"]))
+            with tempfile.TemporaryDirectory() as folder:
+                # DuckDB keeps the files open: they may go once they are attached.
+                self.engine = InProcess(loaded(self.policies, question["data"], Path(folder)))
+            self.at = at
+        return self.policies, self.engine
+
+    def close(self) -> None:
+        if self.engine is not None:
+            self.engine.close()
+        self.engine = None
+
+
+def _read(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _sql(question: Mapping[str, Any]) -> str | bytes:
+    given = [k for k in ("sql", "sql_b64", "gen") if question.get(k)] or ["sql"]
+    match given, question[given[0]]:
+        case ["sql"], str() as sql:
+            return sql
+        case ["sql_b64"], str() as encoded:
+            return base64.b64decode(encoded, validate=True)
+        case ["gen"], list() as parts:
+            return "".join(text * times for text, times in parts)
+    raise Unusable("give one of sql, sql_b64 and gen, as text, base64 and [[text, times], …]")
+
+
 def main() -> None:
+    desk = Desk()
     for line in sys.stdin:
-        question = json.loads(line)
-        seen = ask(
-            question["policies"],
-            question["data"],
-            question["sql"],
-            epsilon=question.get("epsilon"),
-            params=question.get("params", {}),
-        )
-        print(seen.as_json(), flush=True)
+        if line.strip():
+            print(desk.answer(line), flush=True)
+    desk.close()
 
 
 if __name__ == "__main__":
