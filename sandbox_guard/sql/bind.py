@@ -45,7 +45,13 @@ def bind_query(
     query: syntax.Query, binding: Binding, ctes: Ctes | None = None, outer: Scope | None = None
 ) -> Relation:
     """The relation that a query means. Raises `Refused`."""
-    ctes = dict(ctes or {})
+    try:
+        return _bound(query, binding, dict(ctes or {}), outer)
+    except Refused as refused:
+        raise refused.at(query.place) from None  # at least to the SELECT
+
+
+def _bound(query: syntax.Query, binding: Binding, ctes: Ctes, outer: Scope | None) -> Relation:
     for cte in query.tail.ctes:
         bound = bind_query(cte.query, binding, ctes, outer)
         ctes[cte.name.lower()] = relabelled(binding, bound, cte.columns, query.place)

@@ -24,6 +24,8 @@ TABLE = CORPUS / "safe_refused.txt"
 CASES = attacks()
 REJECT = [c for c in CASES if c.expect == "reject"]
 SAFE = [c for c in CASES if c.expect == "safe"]
+ANSWERED = 85
+"""So many of the safe ones, or more, are answered."""
 
 
 def _engine(bench: Bench) -> Spy:
@@ -99,6 +101,9 @@ def test_safe_ones_that_are_refused_are_listed(corpus: Neighbours) -> None:
         except Refused as refused:
             lines.append(f"{case.id} {refused.code}\n")
     found = "".join(lines)
+    answered = len(SAFE) - len(lines)
+    print(f"of {len(SAFE)} safe ones {answered} are answered")
+    assert answered >= ANSWERED
     if os.environ.get("SANDBOX_GUARD_ACCEPT"):
         TABLE.write_text(found, "utf-8")
     assert found == TABLE.read_text("utf-8")
