@@ -150,6 +150,20 @@ _ALL_COLUMNS = syntax.Star()
 _CONTAINS = frozenset(["list_contains", "list_has", "array_contains", "array_has", "contains"])
 """With a list of literals these are IN."""
 
+_SIMPLE = re.compile(r"(?:(?:\[[\w-]+\]|[\w .-])[*+?]?|[\^$|])*")
+
+
+def _is_simple(pattern: str) -> bool:
+    """A regular expression that is read in no time whatever the heading: no brackets, two repetitions at most."""
+    if not _SIMPLE.fullmatch(pattern) or sum(map(pattern.count, "*+?")) > 2:
+        return False
+    try:
+        re.compile(pattern)
+    except re.error:  # such as [z-a]
+        return False
+    return True
+
+
 _SET_LIMIT = 256
 """Most grouping sets of one GROUP BY."""
 
@@ -1021,10 +1035,11 @@ class _Converter:
     def columns(self, args: tuple[syntax.Expr, ...], place: Place | None) -> syntax.Expr:
         if args == (_ALL_COLUMNS,):
             return syntax.Star(pattern=".*", place=place)
-        if len(args) == 1 and isinstance(args[0], syntax.Literal) and isinstance(args[0].value, str):
-            return syntax.Star(pattern=args[0].value, place=place)
-        raise Refused("sql.unsupported", place=place, what="COLUMNS(…)", hint_zh="请写 COLUMNS('正则表达式')。",
-                      hint_en="Write COLUMNS('regular expression').")  # fmt: skip
+        pattern = args[0].value if len(args) == 1 and isinstance(args[0], syntax.Literal) else None
+        if isinstance(pattern, str) and _is_simple(pattern):
+            return syntax.Star(pattern=pattern, place=place)
+        raise Refused("sql.unsupported", place=place, what="COLUMNS(…)", hint_zh="请写简单的模式，如 COLUMNS('n_.*')，或逐列书写。",
+                      hint_en="Write a simple pattern such as COLUMNS('n_.*'), or name the columns.")  # fmt: skip
 
     def modified(self, node: exp.Expr) -> syntax.Call:
         """The call inside FILTER, WITHIN GROUP or OVER."""

@@ -554,3 +554,11 @@ SELECT to_char(founded, 'YYYY'), count(*) FROM firms GROUP BY 1
 SELECT count(*) FROM loans WHERE regexp_matches(district, '^A')
 -- honest: kind.aggregate
 SELECT list(district ORDER BY n DESC) FROM (SELECT district, count(*) AS n FROM loans GROUP BY district)
+-- malformed_limits: sql.unsupported
+SELECT COLUMNS('(') FROM (SELECT count(*) AS n FROM loans)
+-- timing_channel: sql.unsupported
+SELECT COLUMNS('(a|aa)+$') FROM (SELECT count(*) AS aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab FROM loans)
+-- timing_channel: sql.unsupported
+SELECT COLUMNS('a*a*a*a*a*a*a*a*$') FROM (SELECT count(*) AS aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab FROM loans)
+-- malformed_limits: sql.unsupported
+SELECT COLUMNS('[z-a]') FROM (SELECT count(*) AS n FROM loans)
