@@ -23,10 +23,10 @@ import platform
 import shutil
 import tempfile
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import httpx
 from jupyterhub.spawner import SpawnException
@@ -94,6 +94,7 @@ class Sandboxed:
     server: Any
     log: Any
     _log_name: str
+    stop: Callable[[], Awaitable[None]]
     get_env: Callable[[], dict[str, str]]
 
     backend: ClassVar[str]
@@ -104,6 +105,8 @@ class Sandboxed:
         self.settings = deployment().settings
         self._said: list[tuple[int, str]] = []
         self._sandbox_id: str | None = None
+        self._registered = -1
+        """Position of the log's entry that registered this sandbox."""
 
     @abstractmethod
     async def start_halves(self, sandbox: Sandbox) -> str:
@@ -141,12 +144,43 @@ class Sandboxed:
             except httpx.TransportError as error:
                 self.log.error("%s: the ledger was not told of the end: %s", self._log_name, error)
 
+    async def poll_and_notify(self) -> int | None:
+        """The hub calls this every few seconds. A sandbox is ended when its member, its project or a dataset that
+        it may read was suspended since it began; what is suspended, the ledger refuses to register again."""
+        if await self._stood_down():
+            self.log.info("%s ends: its member, project or data was suspended", self._log_name)
+            await self.stop()
+        return cast("int | None", await super().poll_and_notify())  # type: ignore[misc]
+
+    async def _stood_down(self) -> bool:
+        place = access.places(deployment().policies(), self.user.name).get(self.name)
+        if place is None or self._sandbox_id is None:
+            return False
+        datasets = deployment().policies().projects[place.project].datasets
+        concerned = {
+            ("member", self.user.name),
+            ("project", place.project),
+            *(("dataset", d) for d in datasets),
+        }
+        try:
+            async with self._ledger() as ledger:
+                answer = await ledger.get("/v1/standings")
+        except httpx.TransportError:
+            return False  # it comes back; until then nobody is charged or answered
+        return answer.is_success and any(
+            (standing["subject"]["kind"], standing["subject"]["name"]) in concerned
+            and standing["position"] > self._registered
+            for standing in answer.json()
+        )
+
     def get_state(self) -> dict[str, Any]:
-        return {**super().get_state(), "sandbox_id": self._sandbox_id}  # type: ignore[misc]
+        state = {"sandbox_id": self._sandbox_id, "registered": self._registered}
+        return {**super().get_state(), **state}  # type: ignore[misc]
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)  # type: ignore[misc]
         self._sandbox_id = state.get("sandbox_id")
+        self._registered = state.get("registered", -1)
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What `say` said, and a sign of life at least every 2 s."""
@@ -264,6 +298,9 @@ class Sandboxed:
             raise self.failure(
                 "预算台账没有应答，请稍后再试。", "The budget ledger does not answer. Try again shortly."
             ) from error
+        if answer.status_code == 403 and "refused" in answer.json():
+            said = answer.json()["refused"]["message"]
+            raise self.failure(said["zh"], said["en"])
         if answer.is_error:
             self.log.error("The ledger answered %s to registering %s", answer.status_code, self._log_name)
             raise self.failure(
@@ -271,7 +308,7 @@ class Sandboxed:
                 "The ledger does not know this project (its policy may not be applied yet). Ask the steward.",
             )
         registered = answer.json()
-        self._sandbox_id = str(registered["sandbox_id"])
+        self._sandbox_id, self._registered = str(registered["sandbox_id"]), int(registered["position"])
         return str(registered["token"])
 
     def _ledger(self) -> httpx.AsyncClient:

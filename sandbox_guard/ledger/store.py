@@ -221,22 +221,22 @@ class LedgerStore:
 
     def open_sandbox(self, asker: Asker, actor: str) -> Sandbox:
         """A new right to speak for this member and project. Raises Refused where they may not work now."""
-        sandbox = Sandbox(sandbox_id=secrets.token_hex(8), token=f"sgl_{secrets.token_urlsafe(32)}")
+        sandbox_id, token = secrets.token_hex(8), f"sgl_{secrets.token_urlsafe(32)}"
         with self.writer.transaction() as tx:
             access.admit(tx.connection, asker, tx.now)
             tx.connection.execute(
                 insert(schema.Sandbox),
                 {
-                    "sandbox_id": sandbox.sandbox_id,
+                    "sandbox_id": sandbox_id,
                     "member": asker.member,
                     "project": asker.project,
-                    "token_hash": releases.digest_of(sandbox.token),
+                    "token_hash": releases.digest_of(token),
                     "ended": False,
                 },
             )
-            facts = {"member": asker.member, "sandbox_id": sandbox.sandbox_id, "state": "open"}
-            tx.append(EntryKind.SANDBOX, actor, asker.project, facts)
-        return sandbox
+            facts = {"member": asker.member, "sandbox_id": sandbox_id, "state": "open"}
+            position = tx.append(EntryKind.SANDBOX, actor, asker.project, facts)
+        return Sandbox(sandbox_id=sandbox_id, token=token, position=position)
 
     def end_sandbox(self, sandbox_id: str, actor: str) -> None:
         """Its token is worth nothing from now on. Ending it twice, or one there never was, does nothing."""

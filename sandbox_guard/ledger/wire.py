@@ -250,6 +250,8 @@ class Sandbox(Message):
     sandbox_id: str
     token: str
     """Shown once, to the hub, which hands it to the vault; the ledger keeps its hash."""
+    position: int
+    """Of the entry that registered it: what was suspended after it ends it."""
 
 
 # ------------------------------------------------------------------- what stewards and auditors send

@@ -1,0 +1,127 @@
+"""What is suspended ends the sandboxes it concerns: the hub asks the real ledger, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import pytest
+
+from hub.spawner import Refusal, Sandboxed
+from sandbox_guard.ledger.service import HUB, create_app
+from sandbox_guard.ledger.store import LedgerStore
+from sandbox_guard.ledger.wire import Subject, Terms
+from sandbox_guard.policy.model import Policies
+from sandbox_guard.policy.terms import compile_terms
+from tests.ledgers import ACT, open_ledger
+from tests.product import _free_port, _running
+
+
+class Machine:
+    """Where a backend would start and stop processes."""
+
+    def __init__(self) -> None:
+        self.stopped = 0
+
+    async def poll_and_notify(self) -> int | None:
+        return 0 if self.stopped else None
+
+    async def stop(self) -> None:
+        self.stopped += 1
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None: ...
+
+
+class Lins(Sandboxed, Machine):
+    """lin's sandbox of credit-inclusion."""
+
+    backend = "process"
+    stop = Machine.stop
+    user, name = SimpleNamespace(name="lin"), "credit-inclusion"
+    log, _log_name = logging.getLogger("test"), "lin:credit-inclusion"
+
+    async def start_halves(self, sandbox: Any) -> str:
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        asyncio.run(self._register(self._admitted()))
+
+    def polled(self) -> int | None:
+        return asyncio.run(self.poll_and_notify())
+
+
+@pytest.fixture
+def ledger(home: Path, policies: Policies, monkeypatch: pytest.MonkeyPatch) -> Iterator[LedgerStore]:
+    from hub.deployment import deployment
+
+    port = _free_port()
+    monkeypatch.setenv("SANDBOX_GUARD_LEDGER_PORT", str(port))
+    deployment.cache_clear()
+    (home / "keys").mkdir()
+    (home / "keys" / "hub.token").write_text("hub")
+    (home / "checkpoints").mkdir()
+    store = open_ledger(f"sqlite:///{home}/ledger.sqlite", home)
+    store.apply(Terms.model_validate(compile_terms(policies)), ACT)
+    with _running(create_app(store, {HUB: "hub"}, home / "checkpoints"), port=port):
+        yield store
+
+
+Kind = Literal["member", "project", "dataset"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "ends"),
+    [
+        ("member", "lin", True),
+        ("project", "credit-inclusion", True),
+        ("dataset", "tax", True),
+        ("member", "chen", False),
+        ("project", "green-credit", False),
+        ("dataset", "hospital-visits", False),
+    ],
+)
+def test_a_running_sandbox_ends_when_it_is_concerned(
+    ledger: LedgerStore, kind: Kind, name: str, ends: bool
+) -> None:
+    running = Lins()
+    running.begin()
+    assert running.polled() is None
+    ledger.suspend(Subject(kind=kind, name=name), ACT)
+    assert running.polled() == (0 if ends else None)
+    assert running.stopped == ends
+
+
+def test_it_is_known_after_the_hub_was_restarted(ledger: LedgerStore) -> None:
+    running, after = Lins(), Lins()
+    running.begin()
+    after.load_state(running.get_state())
+    assert after.polled() is None
+    ledger.suspend(Subject(kind="member", name="lin"), ACT)
+    assert after.polled() == 0
+
+
+def test_a_suspended_member_is_told_why_no_sandbox_starts(ledger: LedgerStore) -> None:
+    ledger.suspend(Subject(kind="member", name="lin"), ACT)
+    with pytest.raises(Refusal, match="暂停|suspended"):
+        Lins().begin()
+    ledger.resume(Subject(kind="member", name="lin"), ACT)
+    ledger.suspend(Subject(kind="dataset", name="tax"), ACT)
+    running = Lins()
+    running.begin()  # for its other datasets; those suspended before are refused question by question
+    assert running.polled() is None
+
+
+def test_a_ledger_that_is_away_ends_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_GUARD_LEDGER_PORT", str(_free_port()))
+    (home / "keys").mkdir()
+    (home / "keys" / "hub.token").write_text("hub")
+    running = Lins()
+    running.load_state({"sandbox_id": "ab", "registered": 0})
+    assert running.polled() is None
