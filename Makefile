@@ -6,7 +6,7 @@ SANDBOX_GUARD_HOME ?= $(CURDIR)/var
 export SANDBOX_GUARD_HOME SANDBOX_GUARD_BACKEND PORT FIRMS SANDBOX_GUARD_HUB_PORT SANDBOX_GUARD_PROXY_API_PORT SANDBOX_GUARD_LEDGER_PORT SANDBOX_GUARD_PORTAL_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop reset-password test test-long check docs lock bench images client clean
+.PHONY: help install run stop reset-password test test-long check docs lock bench images client pictures clean
 
 help: ## 列出命令 / list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,6 +51,9 @@ bench: install ## 性能对比 / benchmarks
 
 images: install ## 容器镜像 / container images (needs Docker; BASE=<image> where a registry answers)
 	@BASE="$(BASE)" images/build.sh $(IMAGES)
+
+pictures: install ## 文档截图 / take the pictures of the documentation anew (needs Chromium; minutes)
+	$(BIN)/python -m docs.make_images
 
 client: install ## 客户端安装包 / the client as a wheel of its own, in dist/
 	@copy=$$(mktemp -d) && cp -r sandbox_guard/client "$$copy" \

@@ -21,6 +21,16 @@ COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e
 """Okabe and Ito's, told apart by people who see red and green alike; shapes differ as well."""
 
 SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+_ABOVE: Final[dict[str, Any]] = {
+    "titleAngle": 0,
+    "titleAlign": "right",
+    "titleAnchor": "end",
+    "titleX": -6,
+    "titleY": -10,
+    "titleBaseline": "alphabetic",
+}
+"""An upright axis has its title above it: Chinese is not set on its side."""
+
 RELIABILITY: Final = ("high", "usable", "caution")
 
 if os.environ.get("SANDBOX_GUARD_FONTS"):
@@ -112,7 +122,9 @@ def _layers(
     number = alt.Y if key is alt.X else alt.X
     order = None if across.type == "date" else list(dict.fromkeys(frame["key"]))
     kind: Any = "temporal" if across.type == "date" else "nominal"
-    axis_of_keys = alt.Axis(labelAngle=0, labelOverlap=True)
+    axis_of_keys = alt.Axis(labelAngle=0, labelOverlap=True, **(_ABOVE if key is alt.Y else {}))
+    # Upright, the heading of the chart says it already.
+    name_of_number = None if number is alt.Y else measure.name
     at = key("key", type=kind, sort=order, title=across.name, axis=axis_of_keys)
     scale = alt.Scale(zero=zero, nice=True)
     words = [say(word) for word in RELIABILITY]
@@ -147,13 +159,19 @@ def _layers(
     ends = {"x": "x2", "y": "y2"}
     along, axis = ("y", "x") if number is alt.Y else ("x", "y")
     band = base.mark_rule(strokeWidth=7, opacity=0.3, strokeCap="round").encode(
-        **{axis: at, along: number("low", type="quantitative", scale=scale, title=measure.name)},
+        **{
+            axis: at,
+            along: number("low", type="quantitative", scale=scale, title=name_of_number),
+        },
         **{ends[along]: "high"},
         color=colour,
         **offset,
     )
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(
-        **{axis: at, along: number("value", type="quantitative", scale=scale, title=measure.name)},
+        **{
+            axis: at,
+            along: number("value", type="quantitative", scale=scale, title=name_of_number),
+        },
         color=colour,
         shape=shape,
         **offset,

@@ -123,12 +123,14 @@ class Refused(ProgrammingError):
     def lines(self) -> list[str]:
         shown = [f"{say('refused')} · {self.code} · {say('nothing_charged')}", *_wrapped(self.message, 2)]
         shown += self._place()
-        if self.hint:
-            shown += [_one_line(say("hint") + self.hint)]
-        if self.instead:
-            room = LINES - len(shown)
+        hint = [_one_line(say("hint") + self.hint)] if self.hint else []
+        if not self.instead:
+            shown += hint
+        else:
             instead = [line for line in self.instead.splitlines() if line.strip()]
-            if len(instead) + 1 <= room:
+            if len(shown) + len(hint) + 1 + len(instead) <= LINES or len(shown) + 1 + len(instead) > LINES:
+                shown += hint  # else the correction, as it was written, says more than the hint
+            if len(shown) + 1 + len(instead) <= LINES:
                 shown += [say("instead"), *("    " + line for line in instead)]
             else:
                 shown += [say("instead") + " " + " ".join(line.strip() for line in instead)]

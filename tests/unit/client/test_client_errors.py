@@ -34,8 +34,15 @@ def test_a_refusal_holds_code_reason_place_and_correction() -> None:
     assert place.startswith("第 2 行第 3 列：")
     assert caret.endswith("^")
     assert place[len(caret) - 1 :].startswith("distric"), "the caret stands below the word"
-    assert "reg_district" in lines[4]
-    assert "".join(lines[5:]).count("GROUP BY reg_district") == 1
+    assert lines[4] == "可改写为："
+    assert [line.strip() for line in lines[5:]] == [
+        "SELECT reg_district, COUNT(*)",
+        "FROM ent",
+        "GROUP BY reg_district",
+    ]
+    short = refusal(instead="SELECT reg_district, COUNT(*) FROM ent GROUP BY reg_district").lines()
+    assert short[4].startswith("建议"), "and the hint, where there is room"
+    assert len(short) == 7
 
 
 def test_it_speaks_english_when_asked() -> None:
