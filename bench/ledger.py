@@ -19,7 +19,7 @@ from pathlib import Path
 import uvicorn
 
 from sandbox_guard.ledger.remote import RemoteLedger
-from sandbox_guard.ledger.service import create_app
+from sandbox_guard.ledger.service import SWITCH, create_app
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.verify import (
     NO_ENTRY,
@@ -87,7 +87,8 @@ def charges_over_http(url: str, folder: Path, seconds: float = 5.0) -> float:
 
 
 def serve(url: str, folder: str) -> None:
-    """Run the service on a free port and print its address."""
+    """Run the service on a free port, as its `main` does, and print its address."""
+    sys.setswitchinterval(SWITCH)
     app = create_app(open_ledger(url, Path(folder)), {}, Path(folder) / "checkpoints")
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", access_log=False)

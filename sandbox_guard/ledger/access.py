@@ -24,13 +24,14 @@ def admit(connection: Connection, asker: Asker, now: str) -> ProjectTerms:
 
 
 def _admitted(connection: Connection, asker: Asker, datasets: Iterable[str], now: str) -> ProjectTerms:
-    terms = terms_of(connection, asker.project)
-    if terms is None:
+    subjects = [("member", asker.member), ("project", asker.project), *(("dataset", d) for d in datasets)]
+    rows = connection.execute(_TERMS_AND_STANDINGS, {"project": asker.project, "subjects": subjects}).all()
+    if not rows:
         raise Refused("access.no_project", project=asker.project)
+    terms = _parsed(rows[0].terms)
     if asker.member not in terms.members:
         raise Refused("access.not_member", member=asker.member, project=asker.project)
-    subjects = [("member", asker.member), ("project", asker.project)]
-    standings = _standings(connection, [*subjects, *(("dataset", name) for name in datasets)])
+    standings = {(row.kind, row.name): row.state for row in rows if row.kind is not None}
     if standings.get(("project", asker.project)) == "closed":
         raise Refused("access.project_closed", project=asker.project)
     if ("project", asker.project) in standings:
@@ -78,11 +79,12 @@ def _parsed(terms: str) -> ProjectTerms:
 
 
 _TERMS = select(schema.Project.terms).where(schema.Project.name == bindparam("project"))
-_STANDINGS = select(schema.Standing.kind, schema.Standing.name, schema.Standing.state).where(
-    tuple_(schema.Standing.kind, schema.Standing.name).in_(bindparam("subjects", expanding=True))
+_TERMS_AND_STANDINGS = (
+    # One round trip: it is asked at every question, under the lock of the log's head.
+    select(schema.Project.terms, schema.Standing.kind, schema.Standing.name, schema.Standing.state)
+    .outerjoin(
+        schema.Standing,
+        tuple_(schema.Standing.kind, schema.Standing.name).in_(bindparam("subjects", expanding=True)),
+    )
+    .where(schema.Project.name == bindparam("project"))
 )
-
-
-def _standings(connection: Connection, subjects: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    rows = connection.execute(_STANDINGS, {"subjects": subjects})
-    return {(row.kind, row.name): row.state for row in rows}

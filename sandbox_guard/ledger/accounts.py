@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Case,
+    Connection,
+    Row,
+    String,
+    bindparam,
+    case,
+    cast,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from sandbox_guard.errors import Refused
 from sandbox_guard.ledger.schema import Budget, table
@@ -35,35 +49,54 @@ def account_of(cap: AccountCap) -> str:
 
 
 _BUDGETS = select(table(Budget)).where(Budget.account.in_(bindparam("accounts", expanding=True)))
-_TAKE = (
-    update(table(Budget))
-    .where(
-        Budget.account == bindparam("of"),
-        Budget.spent_rho + bindparam("rho") <= Budget.cap_rho,
-        Budget.spent_delta + bindparam("delta") <= Budget.cap_delta,
+
+
+@cache
+def _take(accounts: int) -> ReturningUpdate[tuple[str]]:
+    """One statement for all accounts of a charge: each round trip to the database holds up every other writer."""
+    budget = table(Budget)
+
+    names = [bindparam(f"account{n}", type_=String) for n in range(accounts)]
+
+    def due(of: str) -> Case[int]:
+        return case(*((budget.c.account == name, bindparam(f"{of}{n}")) for n, name in enumerate(names)))
+
+    rho, delta = cast(due("rho"), BigInteger), cast(due("delta"), BigInteger)
+    return (
+        update(budget)
+        .where(
+            budget.c.account.in_(names),
+            budget.c.spent_rho + rho <= budget.c.cap_rho,
+            budget.c.spent_delta + delta <= budget.c.cap_delta,
+        )
+        .values(spent_rho=budget.c.spent_rho + rho, spent_delta=budget.c.spent_delta + delta)
+        .returning(budget.c.account)
     )
-    .values(
-        spent_rho=Budget.spent_rho + bindparam("rho"), spent_delta=Budget.spent_delta + bindparam("delta")
-    )
-)
 
 
 def take(connection: Connection, asker: Asker, spends: Sequence[Spend]) -> list[dict[str, object]]:
     """Take the cost from every account concerned; returns what each paid, as the entry records it.
 
-    Raises Refused, naming the first level that does not cover it, and then none has paid. The look before
-    only finds words: what decides is the condition of the UPDATE.
+    Raises Refused, naming the nearest level that does not cover it; the caller's part of the transaction is then
+    undone, so that none has paid. What decides is the condition of the UPDATE, the look afterwards only finds words.
     """
-    due = sorted(accounts_charged(asker.member, asker.project, [s.model_dump() for s in spends]).items())
+    due = dict(
+        sorted(accounts_charged(asker.member, asker.project, [s.model_dump() for s in spends]).items())
+    )
     if not due:
         return []
-    budgets = {b.account: b for b in connection.execute(_BUDGETS, {"accounts": [key for key, _ in due]})}
-    for account, cost in sorted(due, key=lambda item: -LEVELS.index(item[0].split("/")[0])):
-        _check_covered(budgets.get(account), account, *cost)
-    paid = connection.execute(_TAKE, [{"of": key, "rho": rho, "delta": delta} for key, (rho, delta) in due])
-    if paid.rowcount != len(due):
+    amounts = {
+        f"{name}{n}": value
+        for n, (account, (rho, delta)) in enumerate(due.items())
+        for name, value in (("account", account), ("rho", rho), ("delta", delta))
+    }
+    short = due.keys() - set(connection.scalars(_take(len(due)), amounts))
+    if short:
+        budgets = {b.account: b for b in connection.execute(_BUDGETS, {"accounts": sorted(short)})}
+        for account in sorted(short, key=lambda account: -LEVELS.index(account.split("/")[0])):
+            _check_covered(budgets.get(account), account, *due[account])
         raise InvalidRequestError("a budget changed under the lock of the log's head")
-    return [{"account": key, "rho": rho, "delta": delta} for key, (rho, delta) in due]
+    return [{"account": key, "rho": rho, "delta": delta} for key, (rho, delta) in due.items()]
 
 
 def _check_covered(budget: Row[Any] | None, account: str, rho: int, delta: int) -> None:
