@@ -82,6 +82,8 @@ class Seen:
     """'answered', 'refused' or 'fault'."""
     code: str | None = None
     message: dict[str, str] | None = None
+    refusal: dict[str, Any] | None = None
+    """As an analyst gets it: code, message, hint, line, column, and the corrected SQL where there is one (`instead`)."""
     answer: dict[str, Any] | None = None
     measured: list[Measured] = field(default_factory=list)
     charged: list[dict[str, Any]] = field(default_factory=list)
@@ -112,6 +114,7 @@ class Bench:
                 seen.answer = self.guard.answer(request)
             except Refused as refused:
                 seen.status, seen.code, seen.message = "refused", refused.code, refused.message.as_dict()
+                seen.refusal = refused.as_dict()
             except Fault as fault:
                 seen.status, seen.code, seen.message = "fault", "fault", fault.MESSAGE.as_dict()
         lines = [json.loads(line) for line in self.ledger.export()]

@@ -76,3 +76,4 @@ def test_each_has_a_ledger_of_its_own(answers: list[dict[str, Any]]) -> None:
 
 def test_what_is_no_question_says_why(answers: list[dict[str, Any]]) -> None:
     assert all(a["message"] for a in answers if a["status"] != "answered")
+    assert answers[6]["refusal"]["hint"] and answers[6]["refusal"]["line"] == 1
