@@ -47,8 +47,11 @@ FIXED = 0.05
 SIMULATED = 2_000_000
 """Most values that intervals are simulated from (`intervals._stacked`)."""
 
-RATES = 2
+RATES = 3
 """Number of what is measured: rates of an older meaning are measured anew."""
+
+WORST = 1.25
+"""Margin of what was measured on the worst data that we know."""
 
 MANY = 2_000
 """Numbers of each kind that are noised to take the time of one."""
@@ -158,7 +161,10 @@ def calibrated(limits: Limits) -> Costs:
     quantile, small = (Quantile.within(Fraction(1, 2), bins, 2500, rho) for bins in (10 * MANY, 16))
     many = np.full(MANY, 1000, dtype=np.int64)
     chosen = _least(lambda: small.release(many[:16].reshape(1, -1)))
-    scored = _least(lambda: quantile.release(np.tile(many, 10).reshape(1, -1)))
+    # How long a choice takes depends on the data, and longest where all rows lie in one bin.
+    peak = np.zeros((1, 10 * MANY), dtype=np.int64)
+    peak[0, 2 * MANY] = 10**7
+    scored = _least(lambda: quantile.release(peak)) * WORST / MARGIN
     finish, simulated = _finishing(gaussian, limits)
     return Costs(
         cost.calibrated(limits),

@@ -53,6 +53,9 @@ VALUE = 8
 """Bytes of a value held there; text adds its declared length (four bytes a character)."""
 
 
+BIN_OPERATIONS = 20
+"""On a row, to find the bin of its value."""
+
 SMALL = 2**16
 
 
@@ -162,6 +165,7 @@ def _block(block: Block, sizes: _Sizes) -> tuple[Work, int]:
             bins = min(source.rows, _times(kept, measure.bins.count))
             fractions = sum(replace(m, fraction=Fraction(0)) == measure for m in block.measures)
             again = sizes.of(block.source)[1].beside(_grouped(source.rows, bins, width))
+            again = again.beside(Work(expressions=_times(source.rows, BIN_OPERATIONS)))
             scored = _times(3 * fractions * kept, measure.bins.count)
             chosen = _times(3 * fractions, kept)
             work += again + Work(bins=scored, choices=chosen, rows_fetched=bins, statements=1)

@@ -8,6 +8,7 @@ whether a question takes a millisecond or a hundred times that.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import random
 import secrets
 import tempfile
@@ -23,6 +24,7 @@ import pytest
 
 from sandbox_guard.engines.cost import EngineCosts
 from sandbox_guard.engines.engine import Engine
+from sandbox_guard.errors import Fault
 from sandbox_guard.pricing import Asked
 from sandbox_guard.release_time import VaultCores
 from sandbox_guard.window import Windows
@@ -184,3 +186,18 @@ def test_the_same_question_has_the_same_time_on_any_data() -> None:
             asked = Asked(sql.format(n=1), "0" * 16, epsilon=0.5)
             one, other = (each.guard.price(asked).seconds for each in ready.ready)
             assert one == other is not None
+
+
+def test_a_fault_leaves_when_an_answer_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pair(Windows) as ready:
+        guard, ledger = ready.ready[0].guard, ready.ready[0].ledger
+        asked = Asked("SELECT count(*) FROM loans", secrets.token_hex(8), epsilon=0.5)
+        monkeypatch.setattr(guard.engine, "rows", lambda sql, timeout: 1 / 0)
+        start = time.monotonic()
+        with pytest.raises(Fault):
+            guard.answer(asked)
+        due = guard.price(asked).seconds
+        assert due is not None and time.monotonic() - start >= due
+        facts = {e["kind"]: e["facts"] for e in map(json.loads, ledger.export()) if "kind" in e}
+        assert facts["fault"]["released_at"] == facts["charge"]["releases_at"]
+        assert facts["fault"]["overruns"] == 0
