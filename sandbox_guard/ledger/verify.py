@@ -208,7 +208,7 @@ class Checkpoint:
 # ------------------------------------------------------------------------------------- the verdict
 
 REASONS: Mapping[str, tuple[str, str]] = {
-    "good": ("日志完整,未被改动。", "The log is whole and unaltered."),
+    "good": ("日志完整，未被改动。", "The log is whole and unaltered."),
     "unreadable": ("条目不是规范编码。", "The entry is not in the canonical encoding."),
     "altered": ("条目内容被改动。", "The entry was altered."),
     "deleted": ("条目被删除。", "The entry was deleted."),
@@ -258,7 +258,7 @@ class Verdict:
         if self.position is not None:
             several = self.until is not None and self.until != self.position
             span = f"{self.position}–{self.until}" if several else f"{self.position}"
-            where_zh, where_en = f"条目 {span}:", f"Entry {span}: "
+            where_zh, where_en = f"条目 {span}：", f"Entry {span}: "
         detail = f" ({self.detail})" if self.detail else ""
         if language == "zh":
             return f"{'是' if self.good else '否'}。{where_zh}{zh}{detail} 共 {self.entries} 条。"
