@@ -91,7 +91,10 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
             return 0
         ended = [each for each in found if each["State"] not in ("running", "created", "paused")]
         if not ended and len(found) == len(_roles(self._kind_of(found))):
-            return None
+            why = await self.overfull()
+            if why:
+                await self._remove()
+            return why or None
         roles = ", ".join(f"{each['Labels'][ROLE]}: {each['Status']}" for each in ended)
         self.log.warning("%s: ended (%s)", self._log_name, roles)
         for each in ended:

@@ -55,6 +55,13 @@ class ProcessPairSpawner(Sandboxed, LocalProcessSpawner):  # type: ignore[misc]
         self.port = random_port()
         return await super().start()
 
+    async def poll(self) -> int | None:
+        status: int | None = await super().poll()
+        if status is None and await self.overfull():
+            # The next poll finds it ended.
+            await self._signal(signal.SIGTERM)
+        return status
+
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         """Members are people of the product, not users of this machine."""
         return env

@@ -22,6 +22,8 @@ class Settings:
     policies: Path
     backend: str
     """How sandboxes are run, one of `hub.backends`; empty until the launcher has chosen."""
+    home_gib: int
+    """How large a member's folder of one project may grow."""
     subnet: str
     """The private addresses of sandboxes on Docker (hub.networks)."""
     hub_host: str
@@ -44,10 +46,17 @@ class Settings:
                 raise ValueError(f"{name}={text}: 不是端口号 / not a port number")
             return int(text)
 
+        def whole(name: str, default: int) -> int:
+            text = environ.get(name) or str(default)
+            if not text.isdigit() or int(text) == 0:
+                raise ValueError(f"{name}={text}: 不是正整数 / not a whole number above 0")
+            return int(text)
+
         return cls(
             home=Path(environ.get("SANDBOX_GUARD_HOME") or ROOT / "var").absolute(),
             policies=Path(environ.get("SANDBOX_GUARD_POLICIES") or ROOT / "policies").absolute(),
             backend=environ.get("SANDBOX_GUARD_BACKEND") or "",
+            home_gib=whole("SANDBOX_GUARD_HOME_GIB", 10),
             subnet=str(Pool.of(environ.get("SANDBOX_GUARD_SUBNET") or POOL).network),
             hub_host=environ.get("SANDBOX_GUARD_HUB_HOST") or LOOPBACK,
             ledger_host=environ.get("SANDBOX_GUARD_LEDGER_HOST") or LOOPBACK,
@@ -64,6 +73,7 @@ class Settings:
             "SANDBOX_GUARD_HOME": str(self.home),
             "SANDBOX_GUARD_POLICIES": str(self.policies),
             "SANDBOX_GUARD_BACKEND": self.backend,
+            "SANDBOX_GUARD_HOME_GIB": str(self.home_gib),
             "SANDBOX_GUARD_SUBNET": self.subnet,
             "SANDBOX_GUARD_HUB_HOST": self.hub_host,
             "SANDBOX_GUARD_LEDGER_HOST": self.ledger_host,

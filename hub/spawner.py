@@ -22,6 +22,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from jupyterhub.spawner import SpawnException
 from hub import access
 from hub.access import Kind
 from hub.deployment import deployment
+from hub.homes import Watch
 from hub.language import Translate, translator
 from hub.notebooks import notebooks_for
 from hub.settings import ROOT, Settings
@@ -44,6 +46,9 @@ NOTEBOOKS = NOTEBOOK_IMAGE / "notebooks"
 
 WELCOME = {"zh": "welcome.ipynb", "en": "welcome.en.ipynb"}
 """The notebook that opens first, by language."""
+
+_BETWEEN_LOOKS = 5.0
+"""Seconds: a start polls much more often, and a home may have many files."""
 
 _SOCKET_PATH = 100
 """Bytes that the path of a Unix socket may have, with some to spare."""
@@ -107,6 +112,8 @@ class Sandboxed:
         self._sandbox_id: str | None = None
         self._registered = -1
         """Position of the log's entry that registered this sandbox."""
+        self._watch: Watch | None = None
+        self._looked = 0.0
 
     @abstractmethod
     async def start_halves(self, sandbox: Sandbox) -> str:
@@ -123,6 +130,7 @@ class Sandboxed:
         sandbox.sockets.mkdir(mode=0o700)
         if sandbox.kind is Kind.NOTEBOOK:
             self.prepare_home(sandbox)
+            self._watch = await asyncio.to_thread(Watch.begin, sandbox.home, self.settings.home_gib)
         self.say(25, t("正在向预算台账登记…", "Registering with the budget ledger…"))
         token = await self._register(sandbox)
         self._configure_vault(sandbox, token)
@@ -202,6 +210,23 @@ class Sandboxed:
         return {}
 
     # --------------------------------------------------------------------------------- for backends
+
+    async def overfull(self) -> str:
+        """Empty, or why a sandbox that runs is to be ended: its home grew past what it may."""
+        if time.monotonic() - self._looked < _BETWEEN_LOOKS:
+            return ""
+        self._looked = time.monotonic()
+        if self._watch is None:
+            # The hub was restarted under it: growth counts from here.
+            place = access.places(deployment().policies(), self.user.name).get(self.name)
+            if place is None or place.kind is not Kind.NOTEBOOK:
+                return ""
+            home = self.settings.home / "homes" / self.user.name / place.project
+            self._watch = await asyncio.to_thread(Watch.begin, home, self.settings.home_gib)
+        why = await asyncio.to_thread(self._watch.overfull)
+        if why:
+            self.log.warning("%s is ended: %s", self._log_name, why)
+        return why
 
     def say(self, percent: int, message: str) -> None:
         self._said.append((percent, message))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -132,6 +133,22 @@ def test_the_welcome_notebook_runs_to_its_end(setting: Setting) -> None:
         if not failed:
             return
     pytest.fail(failed)
+
+
+def test_a_disk_filler_is_ended_and_its_neighbour_is_not(setting: Setting, hub: Hub) -> None:
+    def run(*words: str) -> None:
+        container = setting.own.container(Role.NOTEBOOK)
+        subprocess.run(["docker", "exec", container, *words], capture_output=True, timeout=120, check=False)
+
+    run("dd", "if=/dev/zero", "of=/home/guard/junk", "bs=1M", "count=1200")
+    deadline = time.monotonic() + 90
+    while hub.server("lin", PROJECT):
+        assert time.monotonic() < deadline, "its home is past the limit, and it still runs"
+        time.sleep(0.5)
+    assert hub.server("chen", PROJECT)["ready"]
+    # A full home still starts, so that its owner can clean up.
+    hub.start("lin", PROJECT)
+    run("rm", "/home/guard/junk")
 
 
 def test_only_a_stronger_token_opens_the_hub(setting: Setting, hub: Hub) -> None:

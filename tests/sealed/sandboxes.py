@@ -130,6 +130,7 @@ def product_on_docker(home: Path) -> Iterator[Product]:
     environment = {
         **environment_of(home),
         "SANDBOX_GUARD_BACKEND": "docker",
+        "SANDBOX_GUARD_HOME_GIB": "1",
         "SANDBOX_GUARD_SUBNET": subnet(),
     }
     try:
