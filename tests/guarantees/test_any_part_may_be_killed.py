@@ -1,0 +1,129 @@
+"""Whatever part is killed, and whenever: everything recovers or is cleaned up, no notebook is lost, no budget overspent.
+
+On Docker, with two members' sandboxes. Parts are killed one after the other, at random, with SIGKILL; after each,
+a question is asked again through what was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hub.containers import Role
+from tests.end_to_end.test_run import processes
+from tests.sealed.sandboxes import Hub, docker_engine, left_behind, product_on_docker, sandbox
+
+PROJECT = "credit-inclusion"
+MEMBERS = ("lin", "chen")
+SERVICES = {
+    "hub": "jupyterhub ",
+    "proxy": "configurable-http-proxy",
+    "ledger": "sandbox_guard.ledger.service",
+    "portal": "hub.portal",
+    "relay": "hub/gate.py",
+}
+ASK = "from sandbox_guard import client as guard; print(guard.sql('SELECT count(*) AS firms FROM ent').iloc[0, 0])"
+PATIENCE = 120.0
+
+
+@pytest.mark.timeout(900)
+def test_everything_recovers(tmp_path: Path) -> None:
+    kill_at_random(tmp_path / "var", seconds=45)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_everything_recovers_for_ten_minutes(tmp_path: Path) -> None:
+    kill_at_random(tmp_path / "var", seconds=600)
+
+
+def kill_at_random(home: Path, seconds: float) -> None:
+    client = docker_engine()
+    seed = random.randrange(2**32)
+    choose = random.Random(seed)
+    killed: list[str] = []
+    with product_on_docker(home) as product:
+        hub = Hub(product)
+        for member in MEMBERS:
+            hub.sign_in(member)
+            hub.start(member, PROJECT)
+            (home / "homes" / member / PROJECT / "mine.ipynb").write_text(member, "utf-8")
+        for member in MEMBERS:
+            until(lambda m=member: ask(home, m) != "", f"{member} gets no first answer")  # type: ignore[misc]
+        answer = {member: ask(home, member) for member in MEMBERS}
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            victim = choose.choice([*SERVICES, *Role])
+            member = choose.choice(MEMBERS)
+            killed.append(f"{victim} ({member})")
+            why = f"seed {seed}, killed {killed}"
+            if victim in SERVICES:
+                kill_service(victim, product.environment)
+            else:
+                client.kill(sandbox(client, home, member, PROJECT).container(Role(victim)))
+            until(lambda: healthy(hub), f"the services did not come back: {why}")
+            if victim not in SERVICES:
+                # Its pair goes as a whole, and is started anew as its owner would.
+                until(lambda m=member: not running(hub, m), f"a half-dead pair was not noticed: {why}")  # type: ignore[misc]
+                hub.start(member, PROJECT)
+            for each in MEMBERS:
+                # The same release, free, as often as it is asked.
+                until(lambda m=each: ask(home, m) == answer[m], f"{each} gets no answer: {why}")  # type: ignore[misc]
+        for member in MEMBERS:
+            assert (home / "homes" / member / PROJECT / "mine.ipynb").read_text("utf-8") == member
+            hub.stop(member, PROJECT)
+        assert left_behind(client, home) == []
+        verified = product.command("audit", "verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert not processes(product.environment), killed
+
+
+def kill_service(name: str, environment: dict[str, str]) -> None:
+    """By what its command says; not the launcher, and not what the test itself runs."""
+    for number, command in processes(environment).items():
+        if SERVICES[name] in command and "hub.launcher" not in command:
+            os.kill(number, signal.SIGKILL)
+
+
+def ask(home: Path, member: str) -> str:
+    """In the member's own notebook; empty where it could not."""
+    try:
+        container = sandbox(docker_engine(), home, member, PROJECT).container(Role.NOTEBOOK)
+    except ValueError:
+        return ""
+    done = subprocess.run(
+        ["docker", "exec", container, "/opt/sandbox-guard/bin/python", "-c", ASK],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def healthy(hub: Hub) -> bool:
+    try:
+        portal = httpx.get(f"{hub.product.address}/services/portal/health", trust_env=False)
+        return portal.status_code == 200 and hub.api.get("users/lin").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def running(hub: Hub, member: str) -> bool:
+    return bool(hub.server(member, PROJECT))
+
+
+def until(true: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        if time.monotonic() > deadline:
+            pytest.fail(otherwise)
+        time.sleep(0.5)
