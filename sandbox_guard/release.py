@@ -6,7 +6,7 @@ what goes wrong is a `Fault`.
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sandbox_guard.errors import Fault
@@ -161,7 +162,7 @@ def _release(
     block: Block, priced: PricedBlock, released: Released, engine: Rows, timeout: float
 ) -> ReleasedBlock:
     literals = Literals(computations=_inlined(released))
-    exact = engine.rows(print_block(block, literals), timeout)
+    exact = _exact(block, literals, engine, timeout)
     plain = [i for i, m in enumerate(block.measures) if m.kind is not MeasureKind.QUANTILE]
     counted = {i: _integers(exact.column(f"m{i}")) for i in plain}
     units = None
@@ -193,6 +194,13 @@ def _release(
         else:
             noisy.append(mechanism.release(cells[i][kept]))
     return ReleasedBlock(block, keys, tuple(noisy), priced.measures, ends)
+
+
+def _exact(block: Block, literals: Literals, engine: Rows, timeout: float) -> pa.Table:
+    """What every measure but the quantiles is taken from."""
+    if not block.keys and all(m.kind is MeasureKind.QUANTILE for m in block.measures):
+        return pa.table({})
+    return engine.rows(print_block(block, literals), timeout)
 
 
 @dataclass(frozen=True)
@@ -290,26 +298,36 @@ def _cells(block: Block, exact: pa.Table, released: Released) -> tuple[pa.Table,
         return pa.table({}), np.zeros(exact.num_rows, dtype=np.int64)
     axes = _axes(block.keys, released)
     sizes = [len(rows) for _, rows in axes]
-    if int(np.prod(sizes, dtype=object)) > CELLS:
+    cells = math.prod(sizes)
+    if cells > CELLS:
         raise Fault()  # public rows alone decide it, but the charge is spent
     found = _keys(exact, block)
     where = np.zeros(exact.num_rows, dtype=np.int64)
+    columns_of: dict[int, pa.Array] = {}
+    inner = cells
     for positions, rows in axes:
-        index = {row: i for i, row in enumerate(rows)}
-        columns = [found.column(p).to_pylist() for p in positions]
-        at = np.fromiter(
-            (index.get(row, -1) for row in zip(*columns, strict=True)), dtype=np.int64, count=exact.num_rows
-        )
+        at = _places(found, positions, rows)
         where = np.where((where < 0) | (at < 0), -1, where * len(rows) + at)
-    columns_of: dict[int, list[Scalar]] = {}
-    for axis, (positions, rows) in enumerate(axes):
-        inner = int(np.prod(sizes[axis + 1 :], dtype=np.int64))
-        outer = int(np.prod(sizes[:axis], dtype=np.int64))
-        for at_, position in enumerate(positions):
-            once = list(itertools.chain.from_iterable(itertools.repeat(r[at_], inner) for r in rows))
-            columns_of[position] = once * outer
-    keys = pa.table({f"c{i}": pa.array(columns_of[i], _arrow(found, i)) for i in range(len(block.keys))})
-    return keys, where
+        inner //= max(1, len(rows))
+        along = np.tile(np.repeat(np.arange(len(rows)), inner), cells // max(1, inner * len(rows)))
+        for place, position in enumerate(positions):
+            values = pa.array([row[place] for row in rows], _arrow(found, position))
+            columns_of[position] = values.take(pa.array(along))
+    return pa.table({f"c{i}": columns_of[i] for i in range(len(block.keys))}), where
+
+
+def _places(found: pa.Table, positions: tuple[int, ...], rows: list[tuple[Scalar, ...]]) -> Integers:
+    """Which of `rows` the keys at these positions are, by exact row (-1: none)."""
+    if len(positions) == 1:
+        (position,) = positions
+        values = pa.array([row[0] for row in rows], _arrow(found, position))
+        at = pc.index_in(found.column(position).combine_chunks(), value_set=values)
+        return np.asarray(at.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+    index = {row: i for i, row in enumerate(rows)}
+    columns = [found.column(p).to_pylist() for p in positions]
+    return np.fromiter(
+        (index.get(row, -1) for row in zip(*columns, strict=True)), dtype=np.int64, count=found.num_rows
+    )
 
 
 Axis = tuple[tuple[int, ...], list[tuple[Scalar, ...]]]
@@ -343,9 +361,11 @@ def _arrow(found: pa.Table, i: int) -> pa.DataType:
 
 
 def _key_order(exact: pa.Table, keys: tuple[Key, ...]) -> Integers:
-    """Key order, so that the order of arrival tells nothing."""
-    rows = list(zip(*(exact.column(f"k{i}").to_pylist() for i in range(len(keys))), strict=True))
-    return np.array(sorted(range(len(rows)), key=lambda r: _sortable(rows[r])), dtype=np.int64)
+    """Key order, NULL last, so that the order of arrival tells nothing."""
+    order = pc.sort_indices(
+        exact, sort_keys=[(f"k{i}", "ascending") for i in range(len(keys))], null_placement="at_end"
+    )
+    return np.asarray(order.to_numpy(), dtype=np.int64)
 
 
 def _sortable(row: tuple[Scalar, ...]) -> tuple[tuple[bool, Any], ...]:

@@ -226,6 +226,10 @@ class ThresholdedGaussian(_Rebuilt):
         return measurements.thresholded_gaussian(self.scale, self.threshold)
 
     @cached_property
+    def _noise(self) -> Measurement:
+        return measurements.gaussian(self.scale)
+
+    @cached_property
     def _map(self) -> tuple[float, float]:
         rho, delta = self._measurement.map((self.l0, up_root(self.l2_squared), float(self.linf)))
         return rho, delta
@@ -239,14 +243,15 @@ class ThresholdedGaussian(_Rebuilt):
 
         A key with no unit is no key: it is dropped before the noise, so that it makes no difference
         whether the engine lists it. OpenDP also keeps values *equal* to the threshold, which its map
-        leaves out of delta (opendp#2922); they are dropped here.
+        leaves out of delta (opendp#2922); they are dropped here. The noise is drawn as a vector: the same
+        noise as the thresholded measurement's, without its map of Python objects.
         """
-        present = {key: count for key, count in enumerate(counts.tolist()) if count > 0}
-        noisy = self._measurement(present) if present else {}
-        kept = sorted((key, value) for key, value in noisy.items() if value > self.threshold)
+        present = np.flatnonzero(counts > 0)
+        noisy = _released(self._noise, counts[present]) if len(present) else counts[:0]
+        above = noisy > self.threshold
         mask = np.zeros(len(counts), dtype=np.bool_)
-        mask[[key for key, _ in kept]] = True
-        return mask, np.array([value for _, value in kept], dtype=np.int64)
+        mask[present[above]] = True
+        return mask, noisy[above]
 
     def half_width(self, level: float = 0.95) -> int:
         """Of the noise before the threshold."""

@@ -47,7 +47,9 @@ class Bins:
         """The index of `value`, the text of a BIGINT within the range that is short enough to repeat."""
         if self.exact:
             return f"({value} - ({self.lo})::BIGINT)"
-        key = f"CASE WHEN {value} < 0 THEN -{_key_sql(f'(-{value})')} ELSE {_key_sql(value)} END"
+        key = _key_sql(value)
+        if self.lo < 0:
+            key = f"CASE WHEN {value} < 0 THEN -{_key_sql(f'(-{value})')} ELSE {key} END"
         return f"({key} - ({_key(self.lo)})::BIGINT)"
 
 
@@ -59,8 +61,9 @@ def _key(value: int) -> int:
 
 
 def _key_sql(value: str) -> str:
-    size = f"CAST(system.main.greatest({value}, 1) AS DOUBLE)"
-    shift = f"system.main.greatest(0, CAST(system.main.floor(system.main.log2({size})) AS BIGINT) - {FINE})"
+    """`greatest` would say the same as these CASEs, in three times the time."""
+    exponent = f"CAST(system.main.floor(system.main.log2(CAST({value} AS DOUBLE))) AS BIGINT)"
+    shift = f"(CASE WHEN {value} < {2 << FINE} THEN 0 ELSE {exponent} - {FINE} END)"
     return f"(({shift} * {1 << FINE}) + ({value} >> {shift}))"
 
 

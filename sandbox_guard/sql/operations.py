@@ -103,6 +103,21 @@ def once(text: str, body: str) -> str:
     return f"system.main.list_extract(system.main.list_transform([{text}], lambda v: {body}), 1)"
 
 
+def clamped(text: str, lo: str, hi: str) -> str:
+    """Within [lo, hi], NULL staying NULL."""
+    return once(text, f"CASE WHEN v < {lo} THEN {lo} WHEN v > {hi} THEN {hi} ELSE v END")
+
+
+def clamped_filled(text: str, lo: str, hi: str) -> str:
+    """The same of an operand that is never NULL. `greatest` and `least` write it once, and take twice the time
+    of a CASE."""
+    return (
+        clamped(text, lo, hi)
+        if len(text) <= SHORT
+        else f"system.main.greatest({lo}, system.main.least({hi}, {text}))"
+    )
+
+
 def _print_nullif(left: str, right: str) -> str:
     if len(left) <= SHORT:
         return f"(CASE WHEN ({left} = {right}) THEN NULL ELSE {left} END)"
@@ -438,13 +453,8 @@ OPERATIONS: dict[str, Operation] = {
     "log10": Operation(_call("log10"), math.log10, exact=False),
     "log2": Operation(_call("log2"), math.log2, exact=False),
     "power": Operation(_call("pow", 2), _ieee(math.pow), exact=False),
-    "clamp": Operation(
-        lambda node, a: once(
-            a[0], f"CASE WHEN v < {a[1]} THEN {a[1]} WHEN v > {a[2]} THEN {a[2]} ELSE v END"
-        ),
-        _clamped,
-    ),
-    "clamp_filled": Operation("system.main.greatest({1}, system.main.least({2}, {0}))", _clamped),
+    "clamp": Operation(lambda node, a: clamped(*a), _clamped),
+    "clamp_filled": Operation(lambda node, a: clamped_filled(*a), _clamped),
     # comparison and logic
     "=": Operation(_infix("="), lambda a, b: a == b, enum=True),
     "<>": Operation(_infix("<>"), lambda a, b: a != b, enum=True),

@@ -23,7 +23,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from sandbox_guard.sql import scalars, stored
-from sandbox_guard.sql.operations import OPERATIONS, double, kept, once, unit
+from sandbox_guard.sql.operations import OPERATIONS, clamped, clamped_filled, double, kept, once, unit
 from sandbox_guard.sql.plan import MOST, Block, Measure, MeasureKind
 from sandbox_guard.sql.relation import (
     Aggregate,
@@ -709,16 +709,19 @@ def _block(block: Block, sources: Sources | None) -> tuple[str, _Printer]:
     printer = _Printer(sources or Literals(), used)
     select = printer.open(block.source)
     items = [f"{printer.expr(k)} AS k{i}" for i, k in enumerate(keys)]
-    if block.discovery is not None:
-        items.append(f"{_units(block, once_each, None, printer)} AS u")
-    items += [
-        f"{_measure(m, block, once_each, printer)} AS m{i}"
-        for i, m in enumerate(block.measures)
-        if m.kind is not MeasureKind.QUANTILE
-    ]
-    parts = [f"SELECT {', '.join(items or ['system.main.count(*) AS n'])} FROM {select.source}"]
     if once_each is not None and not keys and all(_counts_units(m) for m in block.measures):
-        select.where.append(printer.expr(once_each))  # which skips the row groups of other ranks
+        # Of the rows that are left each is a unit, and the row groups of other ranks are skipped.
+        select.where.append(printer.expr(once_each))
+        items += [f"system.main.count(*) AS m{i}" for i in range(len(block.measures))]
+    else:
+        if block.discovery is not None:
+            items.append(f"{_units(block, once_each, None, printer)} AS u")
+        items += [
+            f"{_measure(m, block, once_each, printer)} AS m{i}"
+            for i, m in enumerate(block.measures)
+            if m.kind is not MeasureKind.QUANTILE
+        ]
+    parts = [f"SELECT {', '.join(items or ['system.main.count(*) AS n'])} FROM {select.source}"]
     if select.where:
         parts.append("WHERE " + " AND ".join(select.where))
     if keys:
@@ -753,7 +756,7 @@ def _counts_units(measure: Measure) -> bool:
 def _units(block: Block, once_each: Expr | None, where: Expr | None, printer: _Printer) -> str:
     """How many units; `once_each` holds for one row of each, but only among all rows."""
     if once_each is not None and where is None:
-        return f"system.main.count(*) FILTER (WHERE {printer.expr(once_each)})"
+        return f"CAST(system.main.count_if({printer.expr(once_each)}) AS BIGINT)"
     units = ", ".join(_column(c) for c in block.unit)
     text = f"system.main.count(DISTINCT {units if len(block.unit) == 1 else f'({units})'})"
     return text + (f" FILTER (WHERE {printer.expr(where)})" if where is not None else "")
@@ -804,10 +807,7 @@ def _steps(measure: Measure, block: Block, printer: _Printer) -> str:
 
 
 def _clamped(text: str, lo: str, hi: str, less: str, nullable: bool) -> str:
-    """Within [lo, hi], NULL staying NULL. `greatest` and `least` pass NULL over, but write their operand once."""
-    if not nullable:
-        return f"(system.main.greatest({lo}, system.main.least({hi}, {text})){less})"
-    return once(text, f"(CASE WHEN v < {lo} THEN {lo} WHEN v > {hi} THEN {hi} ELSE v END{less})")
+    return f"({clamped(text, lo, hi) if nullable else clamped_filled(text, lo, hi)}{less})"
 
 
 # ------------------------------------------------------------------------------- second opinion
