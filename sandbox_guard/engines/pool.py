@@ -7,6 +7,7 @@ a failure, and a process that can be killed is the one limit that DuckDB cannot 
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -37,6 +38,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
             cwd="/",
             # Nothing of the vault's environment. Arrow's own allocator and glibc's many arenas would each
             # reserve a good part of the address space.
@@ -46,7 +48,9 @@ class Worker:
                 "MALLOC_ARENA_MAX": "2",
             },
         )
-        self._expired = False
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
         self._order = order
 
     @property
@@ -56,7 +60,7 @@ class Worker:
     def ready(self) -> bool:
         return self._exchange([json.dumps(dict(self._order)).encode()], START) == b"ready"
 
-    def ask(self, sql: str, tables: Mapping[str, pa.Table], timeout: float) -> bytes:
+    def ask(self, sql: str, tables: Mapping[str, pa.Table], timeout: float) -> bytes | bytearray:
         """The packed result; empty where there is none, and then the worker is not to be used again."""
         head = json.dumps({"sql": sql, "tables": list(tables)}).encode()
         return self._exchange([head, *(wire.packed(t) for t in tables.values())], timeout)
@@ -69,24 +73,16 @@ class Worker:
                 with suppress(OSError):  # of a half-written request
                     pipe.close()
 
-    def _exchange(self, frames: list[bytes | memoryview], timeout: float) -> bytes:
+    def _exchange(self, frames: list[bytes | memoryview], timeout: float) -> bytes | bytearray:
         assert self._process.stdin is not None and self._process.stdout is not None
-        timer = threading.Timer(timeout, self._expire)
-        timer.daemon = True
-        timer.start()
+        deadline = time.monotonic() + timeout
+        requests, replies = self._process.stdin.fileno(), self._process.stdout.fileno()
         try:
             for frame in frames:
-                wire.send(self._process.stdin, frame)
-            reply = wire.receive(self._process.stdout)
+                wire.send_by(deadline, requests, frame)
+            return wire.receive_by(deadline, replies)
         except (OSError, EOFError):
-            reply = b""
-        finally:
-            timer.cancel()
-        return b"" if self._expired else reply
-
-    def _expire(self) -> None:
-        self._expired = True
-        self._process.kill()
+            return b""
 
 
 class Pool:

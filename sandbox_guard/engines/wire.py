@@ -6,7 +6,10 @@ one frame: an Arrow stream, or empty where anything at all went wrong.
 
 from __future__ import annotations
 
+import os
+import select
 import struct
+import time
 from typing import IO
 
 import pyarrow as pa
@@ -33,6 +36,38 @@ def _exactly(pipe: IO[bytes], size: int) -> bytes:
     return body
 
 
+def send_by(deadline: float, pipe: int, body: bytes | memoryview) -> None:
+    """The same to a pipe that does not block. TimeoutError (an OSError) at the deadline of `time.monotonic`."""
+    for part in (memoryview(LENGTH.pack(len(body))), memoryview(body)):
+        while part:
+            _ready(deadline, pipe, select.POLLOUT)
+            part = part[os.write(pipe, part) :]
+
+
+def receive_by(deadline: float, pipe: int) -> bytearray:
+    (length,) = LENGTH.unpack(_exactly_by(deadline, pipe, LENGTH.size))
+    return _exactly_by(deadline, pipe, length)
+
+
+def _exactly_by(deadline: float, pipe: int, size: int) -> bytearray:
+    body = bytearray(size)
+    left = memoryview(body)
+    while left:
+        _ready(deadline, pipe, select.POLLIN)
+        read = os.readv(pipe, [left])
+        if read == 0:
+            raise EOFError
+        left = left[read:]
+    return body
+
+
+def _ready(deadline: float, pipe: int, event: int) -> None:
+    poll = select.poll()
+    poll.register(pipe, event)
+    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        raise TimeoutError
+
+
 def packed(table: pa.Table) -> memoryview:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
@@ -40,6 +75,6 @@ def packed(table: pa.Table) -> memoryview:
     return memoryview(sink.getvalue())
 
 
-def unpacked(body: bytes) -> pa.Table:
+def unpacked(body: bytes | bytearray) -> pa.Table:
     with pa.ipc.open_stream(body) as stream:
         return stream.read_all()

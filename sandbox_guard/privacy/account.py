@@ -88,46 +88,46 @@ def rho_for_epsilon(epsilon: float, delta: float) -> int:
     if not 0 < delta < 1:
         raise ValueError(f"the delta of a conversion lies between 0 and 1, not {delta}")
 
-    def fits(units: int) -> bool:
-        return to_epsilon(units, 0, delta)[0] <= epsilon
+    def excess(units: int) -> float:
+        return to_epsilon(units, 0, delta)[0] - epsilon
 
-    if not fits(1):
-        raise Refused("ask.too_little", asked=f"epsilon = {epsilon:g}")
-    if fits(MOST_RHO):
+    if excess(MOST_RHO) <= 0:
         raise Refused("ask.too_much", asked=f"epsilon = {epsilon:g}")
     # The textbook's (sqrt(epsilon + log 1/delta) - sqrt(log 1/delta))² is below OpenDP's tighter answer.
     log = math.log(1 / delta)
-    low = min(
-        MOST_RHO - 1, max(1, int((epsilon / (math.sqrt(epsilon + log) + math.sqrt(log))) ** 2 * RHO_UNITS))
-    )
-    low = low if fits(low) else 1
-    high = min(MOST_RHO, 2 * low)
-    while fits(high):
-        low, high = high, min(MOST_RHO, 2 * high)
-    return _last_within(lambda units: to_epsilon(units, 0, delta)[0] - epsilon, low, high)
+    textbook = int((epsilon / (math.sqrt(epsilon + log) + math.sqrt(log))) ** 2 * RHO_UNITS)
+    low = min(MOST_RHO - 1, max(1, textbook))
+    if excess(low) > 0:
+        low = 1
+    if excess(low) > 0:
+        raise Refused("ask.too_little", asked=f"epsilon = {epsilon:g}")
+    return _last_within(excess, epsilon, low, MOST_RHO)
 
 
-def _last_within(excess: Callable[[int], float], low: int, high: int) -> int:
-    """The last number in [low, high) whose `excess`, which grows, is at most 0; it is at `low`, not at `high`.
+def _last_within(excess: Callable[[int], float], epsilon: float, low: int, high: int) -> int:
+    """The last number in [low, high) whose `excess`, which grows from -epsilon at 0, is at most 0; it is at `low`,
+    not at `high`.
 
-    By the chord, for one call of OpenDP's profile takes milliseconds and bisection some thirty: a little before
-    where it crosses zero, then a little after, so that both ends close in; every fifth step bisects, so that no
-    shape of the curve takes many more.
+    One call of OpenDP's profile takes milliseconds. Epsilon goes nearly with the root of rho: so by the secant over
+    roots, a little past where that crosses zero, on the side whose end is farther, so that both ends close in.
+    Every eighth step bisects, so that no shape of the curve takes many more.
     """
-    below, above = -excess(low), excess(high)
-    for step in itertools.count():
+    before, at = (0.0, -epsilon), (math.sqrt(low), excess(low))
+    for step in itertools.count(1):
         if high - low <= 1:
             return low
-        share = below / (below + above) if below + above > 0 else 0.5
-        aside = max(1, (high - low) >> 8)
-        crossing = low + int((high - low) * share) + (-aside if step % 2 == 0 else aside)
-        aim = crossing if step % 5 != 4 else (low + high) // 2
-        middle = min(max(aim, low + 1), high - 1)
-        found = excess(middle)
-        if found <= 0:
-            low, below = middle, -found
+        if step % 8 == 0:
+            middle = (low + high) // 2
         else:
-            high, above = middle, found
+            (x0, y0), (x1, y1) = before, at
+            crossing = min((x1 - y1 * (x1 - x0) / (y1 - y0)) ** 2, float(high)) if y1 != y0 else float(low)
+            aside = max(0.5, abs(crossing - x1**2) / 512)
+            farther = high - crossing > crossing - low
+            aim = math.ceil(crossing + aside) if farther else math.floor(crossing - aside)
+            middle = min(max(aim, low + 1), high - 1)
+        found = excess(middle)
+        before, at = at, (math.sqrt(middle), found)
+        low, high = (middle, high) if found <= 0 else (low, middle)
     raise AssertionError("counts without end")
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from sandbox_guard.errors import Refused
 from sandbox_guard.sql import aggregates, bounds, functions, joins, pivot, syntax, ties, values
-from sandbox_guard.sql.catalogue import CatalogueTable, domain
+from sandbox_guard.sql.catalogue import CatalogueTable
 from sandbox_guard.sql.contribution import UNIT, Contribution, Source
 from sandbox_guard.sql.expressions import bind_expr, bind_predicate, conjuncts
 from sandbox_guard.sql.grouping import BlockGroups, ExactGroups, Grouped, as_number, key_columns, unit_is_key
@@ -129,7 +129,7 @@ def scan(table: CatalogueTable, binding: Binding) -> Relation:
     columns: dict[str, Column] = {}
     fields = []
     for name, column in policy.columns.items():
-        stored = domain(column)
+        stored = table.domains[name]
         scale = stored.step if stored.type is Type.REAL else None
         enum = stored.type is Type.STRING and column.values is not None
         columns[name.lower()] = Column(binding.number(), stored, scale, enum)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 
 from sandbox_guard.policy import model
 from sandbox_guard.sql.relation import Domain, Scalar, Type
@@ -24,6 +25,11 @@ class CatalogueTable:
     population: str | None
     """None: a public table."""
     policy: model.Table
+
+    @cached_property
+    def domains(self) -> Mapping[str, Domain]:
+        """By the column's name in the policy."""
+        return {name: domain(column) for name, column in self.policy.columns.items()}
 
     @property
     def unit(self) -> tuple[str, ...]:

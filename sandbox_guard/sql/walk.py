@@ -12,13 +12,30 @@ from sandbox_guard.sql import syntax
 
 def nodes(tree: Any) -> Iterator[Any]:
     """Every dataclass in the tree, the tree itself first."""
-    if is_dataclass(tree) and not isinstance(tree, type):
-        yield tree
-        for f in fields(tree):
-            yield from nodes(getattr(tree, f.name))
-    elif isinstance(tree, tuple):
-        for item in tree:
-            yield from nodes(item)
+    left = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, tuple):
+            left.extend(reversed(node))
+            continue
+        kind = type(node)
+        if kind not in _PARTS:
+            _PARTS[kind] = _parts(kind)
+        parts = _PARTS[kind]
+        if parts is not None:
+            yield node
+            left.extend([getattr(node, part) for part in parts])
+
+
+def _parts(kind: type) -> tuple[str, ...] | None:
+    """The fields in which a dataclass may hold further ones, the last first; None where it is no dataclass. A domain
+    holds values only, but may list thousands."""
+    if not is_dataclass(kind):
+        return None
+    return () if kind is bound.Domain else tuple(f.name for f in reversed(fields(kind)))
+
+
+_PARTS: dict[type, tuple[str, ...] | None] = {}
 
 
 def columns_of(tree: Any) -> set[int]:
