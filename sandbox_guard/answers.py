@@ -9,10 +9,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sandbox_guard.errors import Text
 from sandbox_guard.intervals import Floats, Intervals, Spread, direct_measure
@@ -35,10 +37,11 @@ def body(released: Released, table: pa.Table, found: Intervals) -> str:
     for i, (output, spread) in enumerate(zip(plan.outputs, found.spreads, strict=True)):
         values = _values(table, output)
         rows[str(i)] = values
-        columns.append(_column(output, values, spread) | _noise(released, output))
-        if spread is not None and columns[-1]["type"] in ("integer", "real"):
-            low[str(i)] = _moved(values, -spread.below)
-            high[str(i)] = _moved(values, spread.above)
+        numbers = _numbers(values) if spread is not None else None
+        columns.append(_column(output, numbers, spread) | _noise(released, output))
+        if spread is not None and numbers is not None and columns[-1]["type"] in ("integer", "real"):
+            low[str(i)] = _filled(numbers - spread.below)
+            high[str(i)] = _filled(numbers + spread.above)
     return json.dumps(
         {
             "columns": columns,
@@ -56,15 +59,23 @@ def body(released: Released, table: pa.Table, found: Intervals) -> str:
     )
 
 
-def _moved(values: list[Any], by: Floats) -> list[float | None]:
-    return [None if v is None or math.isnan(w) else v + w for v, w in zip(values, by.tolist(), strict=True)]
+def _numbers(values: list[Any]) -> Floats | None:
+    """As doubles, NaN for what is missing; None where they are no numbers."""
+    if any(isinstance(v, (str, bool)) for v in values):
+        return None
+    return np.array(values, dtype=np.float64)
 
 
-def _column(output: Output, values: list[Any], spread: Spread | None) -> dict[str, Any]:
+def _filled(numbers: Floats) -> list[float | None]:
+    """As JSON has them."""
+    return [None if math.isnan(n) else n for n in numbers.tolist()]
+
+
+def _column(output: Output, numbers: Floats | None, spread: Spread | None) -> dict[str, Any]:
     reliability = None
     if spread is not None:
-        widths = np.maximum(spread.below, spread.above).tolist()
-        reliability = [_reliability(v, w) for v, w in zip(values, widths, strict=True)]
+        widths = np.maximum(spread.below, spread.above)
+        reliability = _reliability(numbers, widths) if numbers is not None else [None] * len(widths)
     kind = output.column.domain.type.value
     return {
         "name": output.label,
@@ -89,20 +100,38 @@ def _noise(released: Released, output: Output) -> dict[str, Any]:
     return {"noise": noise.name, "scale": noise.scale * float(step)}
 
 
-def _reliability(value: Any, width: float) -> str | None:
-    if value is None or isinstance(value, (str, bool)) or math.isnan(width):
-        return None
-    size = abs(value)
-    if width <= HIGH * size:
-        return "high"
-    return "usable" if width <= USABLE * size else "caution"
+def _reliability(numbers: Floats, widths: Floats) -> list[str | None]:
+    size = np.abs(numbers)
+    with np.errstate(invalid="ignore"):
+        grade = (widths > HIGH * size).astype(np.int8) + (widths > USABLE * size)
+    known = ~(np.isnan(numbers) | np.isnan(widths))
+    words: tuple[str | None, ...] = ("high", "usable", "caution", None)
+    return [words[g] for g in np.where(known, grade, 3).tolist()]
 
 
 def _values(table: pa.Table, output: Output) -> list[Any]:
     """Logical values as JSON has them."""
-    found = table.column(f"c{output.column.id}").to_pylist()
+    found = table.column(f"c{output.column.id}")
     scale = output.column.scale
-    return [_plain(functions.logical(v, scale) if v is not None else None) for v in found]
+    if pa.types.is_integer(found.type) and found.null_count == 0 and scale is not None:
+        return _decoded(found.to_numpy(), scale)
+    values = found.to_pylist()
+    if scale is not None:
+        values = [functions.logical(v, scale) for v in values]
+    if pa.types.is_integer(found.type) or pa.types.is_string(found.type):
+        return values
+    return [_plain(v) for v in values]
+
+
+def _decoded(stored: NDArray[np.int64], scale: Fraction) -> list[float]:
+    """`functions.logical` of many at once, by the same operations."""
+    values = stored.astype(np.float64)
+    if scale.numerator != 1:
+        values *= float(scale.numerator)
+    if scale.denominator != 1:
+        values /= float(scale.denominator)
+    decoded: list[float] = values.tolist()
+    return decoded
 
 
 def _plain(value: Any) -> Any:

@@ -362,9 +362,7 @@ def _arrow(found: pa.Table, i: int) -> pa.DataType:
 
 def _key_order(exact: pa.Table, keys: tuple[Key, ...]) -> Integers:
     """Key order, NULL last, so that the order of arrival tells nothing."""
-    order = pc.sort_indices(
-        exact, sort_keys=[(f"k{i}", "ascending") for i in range(len(keys))], null_placement="at_end"
-    )
+    order = pc.sort_indices(exact, sort_keys=[(f"k{i}", "ascending", "at_end") for i in range(len(keys))])
     return np.asarray(order.to_numpy(), dtype=np.int64)
 
 
