@@ -115,7 +115,7 @@ def _values(table: pa.Table, output: Output) -> list[Any]:
     scale = output.column.scale
     if pa.types.is_integer(found.type) and found.null_count == 0 and scale is not None:
         return _decoded(found.to_numpy(), scale)
-    values = found.to_pylist()
+    values: list[Any] = found.to_pylist()
     if scale is not None:
         values = [functions.logical(v, scale) for v in values]
     if pa.types.is_integer(found.type) or pa.types.is_string(found.type):

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -125,6 +126,7 @@ def opendp_version() -> str:
     return _version("opendp")
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)
