@@ -25,6 +25,7 @@ from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Released
 from sandbox_guard.sql import functions
 from sandbox_guard.sql.plan import Output, Plan
+from sandbox_guard.sql.relation import Type
 
 HIGH, USABLE = 0.05, 0.20
 """A number whose half-width is at most 5 % of it is 'high', at most 20 % 'usable', else 'caution'."""
@@ -37,9 +38,10 @@ def body(released: Released, table: pa.Table, found: Intervals) -> str:
     for i, (output, spread) in enumerate(zip(plan.outputs, found.spreads, strict=True)):
         values = _values(table, output)
         rows[str(i)] = values
-        numbers = _numbers(values) if spread is not None else None
+        counted = spread is not None and output.column.domain.type in (Type.INTEGER, Type.REAL)
+        numbers = np.array(values, dtype=np.float64) if counted else None
         columns.append(_column(output, numbers, spread) | _noise(released, output))
-        if spread is not None and numbers is not None and columns[-1]["type"] in ("integer", "real"):
+        if spread is not None and numbers is not None:
             low[str(i)] = _filled(numbers - spread.below)
             high[str(i)] = _filled(numbers + spread.above)
     return json.dumps(
@@ -57,13 +59,6 @@ def body(released: Released, table: pa.Table, found: Intervals) -> str:
         separators=(",", ":"),
         allow_nan=False,
     )
-
-
-def _numbers(values: list[Any]) -> Floats | None:
-    """As doubles, NaN for what is missing; None where they are no numbers."""
-    if any(isinstance(v, (str, bool)) for v in values):
-        return None
-    return np.array(values, dtype=np.float64)
 
 
 def _filled(numbers: Floats) -> list[float | None]:
