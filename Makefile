@@ -6,7 +6,7 @@ SANDBOX_GUARD_HOME ?= $(CURDIR)/var
 export SANDBOX_GUARD_HOME SANDBOX_GUARD_BACKEND PORT FIRMS SANDBOX_GUARD_HUB_PORT SANDBOX_GUARD_PROXY_API_PORT SANDBOX_GUARD_LEDGER_PORT SANDBOX_GUARD_PORTAL_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop reset-password test test-long check docs lock bench images client pictures clean
+.PHONY: help install run stop reset-password test test-long check docs lock bench bench-report images client pictures clean
 
 help: ## 列出命令 / list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -48,6 +48,9 @@ lock: install ## 更新锁文件 / make the lock files anew from pyproject.toml 
 
 bench: install ## 性能对比 / benchmarks
 	$(BIN)/python -m bench
+
+bench-report: install ## 性能报告 / the same, written into bench/RESULTS.md and the READMEs
+	$(BIN)/python -m bench --report
 
 images: install ## 容器镜像 / container images (needs Docker; BASE=<image> where a registry answers)
 	@BASE="$(BASE)" images/build.sh $(IMAGES)

@@ -1,6 +1,7 @@
 """`make bench`: ours beside raw DuckDB on the same stored file, as a table and as JSON.
 
 python -m bench [--loans 1000000 --loans 10000000] [--runs 7] [--only W3 …] [--home var/bench] [--json FILE]
+                [--report]
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.queries import NotAnswered, Result, Spread, measured, stand
+from bench import report
+from bench.queries import NotAnswered, Result, Spread, measured, noise, stand
 from bench.workloads import WORKLOADS
 
-SIZES = (1_000_000, 10_000_000)
+SIZES = (1_000, 1_000_000, 10_000_000)
+GROUPS = 100_000
 
 
 def main() -> None:
@@ -32,6 +35,9 @@ def main() -> None:
     parser.add_argument("--rows-per-unit", type=int, metavar="K", help="K; the policy's cap by default")
     parser.add_argument("--home", type=Path, default=Path("var/bench"), help="where loaded data is kept")
     parser.add_argument("--json", type=Path, help="default: <home>/bench-<date>.json")
+    parser.add_argument(
+        "--report", action="store_true", help="write bench/RESULTS.md, its chart and the READMEs' table"
+    )
     wanted = parser.parse_args()
     console = Console()
     results: list[Result | NotAnswered] = []
@@ -49,6 +55,10 @@ def main() -> None:
     path = wanted.json or wanted.home / f"bench-{dt.date.today().isoformat()}.json"
     path.write_text(json.dumps({"machine": machine(), "results": [asdict(r) for r in results]}, indent=2))
     console.print(f"{path}")
+    many = noise(GROUPS)
+    console.print(f"{GROUPS:,} noisy groups:", ", ".join(f"{n} {s:.2f} s" for n, s in many.items()))
+    if wanted.report:
+        report.write(results, many, machine())
 
 
 def machine() -> dict[str, object]:

@@ -8,6 +8,7 @@ raw is DuckDB in a process that does nothing else, on the same stored file with 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import statistics
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from bench.data import policies, write
 from bench.workloads import Workload
@@ -31,16 +33,17 @@ from sandbox_guard.errors import Fault, Refused
 from sandbox_guard.guard import Guard
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.wire import Act, Asker, Reserved, Terms
-from sandbox_guard.policy.model import Bilingual, Budget, Policies, Project
+from sandbox_guard.policy.model import RHO_UNITS, Bilingual, Budget, Policies, Project
 from sandbox_guard.policy.terms import compile_terms
 from sandbox_guard.pricing import Asked
-from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.privacy.account import rho_for_epsilon, to_epsilon
+from sandbox_guard.privacy.mechanism import Gaussian, Laplace
 from sandbox_guard.release_time import Costs, VaultCores, calibrated, release_time
 from sandbox_guard.sql.plan import Plan
 from sandbox_guard.steward.load import load
 from sandbox_guard.window import Unlimited, Window, Windows
 
-EPSILON = 1.0
+EPSILON, DELTA = 1.0, 1e-7
 MEMBER, PROJECT = "bench", "bench"
 
 
@@ -154,11 +157,17 @@ class Stand:
     workers: Callable[[], list[int]]
 
     def ask(self, sql: str, rows_per_unit: int | None = None) -> dict[str, Any]:
-        """A question never asked before: epsilon moves by a billionth, so that nothing is answered from memory."""
-        epsilon = EPSILON + secrets.randbelow(10**6) * 1e-9
-        return self.guard.answer(
-            Asked(sql, secrets.token_hex(8), epsilon=epsilon, rows_per_unit=rows_per_unit)
-        )
+        return self.guard.answer(asked(sql, rows_per_unit))
+
+
+_turn = itertools.count()
+
+
+def asked(sql: str, rows_per_unit: int | None = None) -> Asked:
+    """A question never asked before, at the rho of (1, 1e-7): less each time by a billionth or two, so that nothing is
+    answered from memory. What an epsilon amounts to is worked out once in a vault's life, and not here."""
+    rho = (rho_for_epsilon(EPSILON, DELTA) - next(_turn)) / RHO_UNITS
+    return Asked(sql, secrets.token_hex(8), rho=rho, rows_per_unit=rows_per_unit)
 
 
 def prepared(home: Path, loans: int) -> Path:
@@ -253,9 +262,7 @@ def measured(
         stages.append(named | {"noise and rest": seconds - sum(named.values())})
         clamped.append(_seconds(lambda: stand.raw.sql(workload.clamped).to_arrow_table())[0])
         plain.append(_seconds(lambda: stand.raw.sql(workload.plain).to_arrow_table())[0])
-    planned = stand.guard.price(
-        Asked(workload.asked, "0" * 16, epsilon=EPSILON, rows_per_unit=rows_per_unit)
-    ).plan
+    planned = stand.guard.price(asked(workload.asked, rows_per_unit)).plan
     due = _release_time(stand, planned)
     work = [t - s["ledger"] - s["plan and price"] for t, s in zip(ours, stages, strict=True)]
     return Result(
@@ -276,6 +283,19 @@ def measured(
         max((peak_mebibytes(pid) for pid in stand.workers()), default=0.0),
         errors(stand, workload, answers[-1], planned.blocks[0].rows_per_unit if planned.blocks else 0),
     )
+
+
+def noise(groups: int, runs: int = 3) -> dict[str, float]:
+    """Seconds for so many noisy groups, by mechanism, at the noise of a count of fifty rows a firm."""
+    rho, exact = rho_for_epsilon(EPSILON, DELTA), np.zeros(groups, dtype=np.int64)
+    mechanisms: dict[str, Gaussian | Laplace] = {
+        "Gaussian": Gaussian.within(2500, rho),
+        "Laplace": Laplace.within(50, rho),
+    }
+    return {
+        name: min(_seconds(partial(mechanism.release, exact))[0] for _ in range(runs))
+        for name, mechanism in mechanisms.items()
+    }
 
 
 def _release_time(stand: Stand, planned: Plan) -> float | None:

@@ -1,0 +1,158 @@
+"""What a run found, for people who were not there: `RESULTS.md` and a chart beside it, from the run's own figures.
+
+python -m bench --report        after the run, bench/RESULTS.md and bench/ratios.svg
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+
+from bench.queries import NotAnswered, Result, Spread
+
+ROOT = Path(__file__).parents[1]
+RESULTS, CHART = ROOT / "bench" / "RESULTS.md", ROOT / "bench" / "ratios.svg"
+QUOTED = re.compile(r"(<!-- ratios -->\n).*?(<!-- /ratios -->)", re.DOTALL)
+"""Where a README quotes the ratios of the largest size."""
+
+
+def write(
+    results: Sequence[Result | NotAnswered], noise: Mapping[str, float], machine: Mapping[str, Any]
+) -> None:
+    answered = [r for r in results if isinstance(r, Result)]
+    RESULTS.write_text(page(answered, noise, machine), encoding="utf-8")
+    chart(answered).save(CHART)
+    largest = [r for r in answered if r.loans == max(a.loans for a in answered)]
+    english = {r.workload: r.title for r in largest}
+    for readme, titles, heads in (
+        (ROOT / "README.md", english, ("question", "times DuckDB", "ms", "DuckDB ms")),
+        (ROOT / "README.zh.md", CHINESE, ("问题", "DuckDB 的倍数", "毫秒", "DuckDB 毫秒")),
+    ):
+        text, table = readme.read_text(encoding="utf-8"), quoted(largest, titles, heads)
+        readme.write_text(
+            QUOTED.sub(lambda m, table=table: m[1] + table + "\n" + m[2], text), encoding="utf-8"
+        )  # type: ignore[misc]
+
+
+def page(results: Sequence[Result], noise: Mapping[str, float], machine: Mapping[str, Any]) -> str:
+    facts = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "at")
+    parts = [
+        "# What a private answer costs beside a plain one",
+        f"Written by `make bench-report` on {machine['at']}; {facts}.",
+        (
+            "Work: from the question's arrival in the vault to the release being ready, with plan, charge, noise and both"
+            " entries of the log, durably committed; the wait for the release time is not work. Raw: DuckDB on the same"
+            " file with the same threads, run in turn with ours; *clamped* with the same clamps, written"
+            " `least(greatest(x, lo), hi)`, which DuckDB computes slower than the CASE that we print; *plain* without."
+            " Each figure is a median, of ratios run by run; in brackets the least and the greatest. Every question is"
+            " new and costs the rho of (1, 1e-7), over firms of at most K rows. T is when the answer would leave."
+        ),
+        "![Ratios by workload](ratios.svg)",
+    ]
+    for loans in dict.fromkeys(r.loans for r in results):
+        here = [r for r in results if r.loans == loans]
+        parts += [f"## {loans:,} loans", work(here), "Where ours goes, in ms:", stages(here)]
+        parts += ["Error of one release, as a share of the exact values:", accuracy(here)]
+    seconds = ", ".join(f"{name} {value:.2f} s" for name, value in noise.items())
+    parts += ["## Noise alone", f"100,000 groups: {seconds}."]
+    return "\n\n".join(parts) + "\n"
+
+
+def work(results: Sequence[Result]) -> str:
+    rows = [
+        (
+            r.workload,
+            r.title,
+            f"{1000 * r.ours.median:.1f}",
+            f"{1000 * r.clamped.median:.1f}",
+            _ratio(r.ratio),
+            f"{r.target:g}" if r.target is not None else "",
+            f"{1000 * r.plain.median:.1f}",
+            _ratio(r.ratio_plain),
+            f"{1000 * r.release_time:.0f}" if r.release_time is not None else "",
+            ", ".join(map(str, r.rows_per_unit)),
+            f"{r.worker_mebibytes:.0f}",
+        )
+        for r in results
+    ]
+    heads = ("", "", "ours ms", "clamped ms", "ratio", "aim", "plain ms", "ratio", "T ms", "K", "worker MiB")
+    return _table(heads, rows)
+
+
+def stages(results: Sequence[Result]) -> str:
+    names = list(dict.fromkeys(s for r in results for s in r.stages))
+    rows = [(r.workload, *(f"{1000 * r.stages.get(s, 0.0):.1f}" for s in names)) for r in results]
+    return _table(("", *names), rows)
+
+
+def accuracy(results: Sequence[Result]) -> str:
+    rows = [
+        (
+            r.workload,
+            str(e.column),
+            f"{e.bias:.3%}",
+            f"{e.noise:.4%}",
+            f"{e.missing:.1%}" if e.missing else "",
+        )
+        for r in results
+        for e in r.errors
+    ]
+    return _table(("", "column", "bias", "noise", "keys missing"), rows)
+
+
+CHINESE = {
+    "W1": "计数",
+    "W2": "企业去重计数",
+    "W3": "求和（截断）",
+    "W4": "平均值",
+    "W5": "按区：计数、求和、平均",
+    "W6": "3,200 个公开分组：计数、求和",
+    "W7": "20,000 个待发现分组：计数",
+    "W8": "四分位数",
+    "W9": "连接企业表，按规模",
+    "W10": "筛选后的标准差",
+    "U": "逐户：企业总额的平均",
+}
+
+
+def quoted(results: Sequence[Result], titles: Mapping[str, str], heads: Sequence[str]) -> str:
+    rows = [
+        (
+            titles[r.workload],
+            f"{r.ratio.median:.2f}",
+            f"{1000 * r.ours.median:.0f}",
+            f"{1000 * r.clamped.median:.0f}",
+        )
+        for r in results
+    ]
+    return _table(heads, rows)
+
+
+def chart(results: Sequence[Result]) -> alt.LayerChart:
+    order = list(dict.fromkeys(r.workload for r in results))
+    rows = [
+        {"workload": r.workload, "loans": f"{r.loans:,}", "ratio": r.ratio.median, "aim": r.target}
+        for r in results
+    ]
+    base = alt.Chart(alt.Data(values=rows)).encode(x=alt.X("workload:N", sort=order, title=None))
+    bars = base.mark_bar().encode(
+        y=alt.Y("ratio:Q", scale=alt.Scale(type="log"), title="times raw DuckDB, clamped (median)"),
+        xOffset="loans:N",
+        color=alt.Color("loans:N", title="loans"),
+    )
+    aims = base.mark_tick(color="black", thickness=2, width=34).encode(y="aim:Q")
+    found: alt.LayerChart = alt.layer(bars, aims).properties(width=620, height=260)
+    return found
+
+
+def _ratio(spread: Spread) -> str:
+    return f"**{spread.median:.2f}** ({spread.low:.2f}–{spread.high:.2f})"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["-"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
