@@ -59,6 +59,7 @@ LAST = Fraction(199, 200)
 """The quantile that stands in for the greatest value."""
 
 MOST_DENOMINATOR = 10_000
+MOST_OF_UNIT = 2**44
 """Fractions are multiples of a ten-thousandth or as simple."""
 
 BINS = 2**25
@@ -351,7 +352,7 @@ class BlockGroups:
         total = self.rows.relation.total
         if total is None:
             raise Refused("bound.fanout", place=place)
-        step = _step(value, total)
+        step = _step(value, total, self._bounded(facts.rows()))
         lo, hi = _steps_down(domain.lo, step), _steps_up(domain.hi, step)
         centre = (lo + hi) // 2 if centred else 0
         each = max(abs(lo - centre), abs(hi - centre))
@@ -399,7 +400,7 @@ class BlockGroups:
         lo, hi = number.domain.lo, number.domain.hi
         if lo is None or hi is None or max(-lo, hi) >= MOST:
             raise Refused("bound.unbounded", place=call.place)
-        step = _step(number, 1)
+        step = _step(number, 1, 1)
         between = call.function in ("median", "quantile_cont")
         if between and number.domain.type is Type.INTEGER and not dated:
             step /= 10  # it may lie between two integers
@@ -631,9 +632,10 @@ def as_number(value: Expr, place: Place | None) -> Expr:
     return value
 
 
-def _step(value: Expr, rows: int) -> Fraction:
+def _step(value: Expr, rows: int, of_unit: int) -> Fraction:
     """What one integer of the sum is worth: the stored step where there is one, else a power of two;
-    coarser until rows x bound stays below 2^62 (SOUNDNESS 24)."""
+    coarser until rows x bound stays below 2^62 (SOUNDNESS 24), and what one unit moves below 2^44: the noise, a few
+    thousand times that where little is spent, must fit 64 bits too, and hides steps so small in any case."""
     domain = value.domain
     assert domain.lo is not None and domain.hi is not None
     most = max(abs(domain.lo), abs(domain.hi))
@@ -647,7 +649,7 @@ def _step(value: Expr, rows: int) -> Fraction:
             step /= 2
         while step * FINE * 2 <= most:
             step *= 2
-    while rows * (most / step + 1) * 2 >= MOST:
+    while rows * (most / step + 1) * 2 >= MOST or of_unit * (most / step) >= MOST_OF_UNIT:
         step *= 2
     return step
 

@@ -67,3 +67,9 @@ def test_one_firm_moves_no_sum_further_than_declared() -> None:
         assert l0 <= measure.l0 and l1 <= measure.l1 and l2_squared <= measure.l2_squared
     reached = max(l1 / m.l1 for m, _, l1, _ in moved(sql, {"loans": loans}, 2))
     assert reached > 0.99, "the worst case is reached, so a smaller bound would fail"
+
+
+def test_a_spread_of_money_in_a_small_table_can_be_paid_for(small: City) -> None:
+    """The steps of its squares are not so fine that their noise would pass 64 bits."""
+    seen = small.bench.ask("SELECT stddev(amount) FROM loans", epsilon=0.1)
+    assert seen.answer is not None, (seen.code, seen.message)
