@@ -50,7 +50,8 @@ bench: install ## 性能对比 / benchmarks
 	$(BIN)/python -m bench
 
 bench-report: install ## 性能报告 / the same, written into bench/RESULTS.md and the READMEs
-	$(BIN)/python -m bench --report
+	$(BIN)/python -m bench --json $(SANDBOX_GUARD_HOME)/bench-run.json
+	$(BIN)/python -m bench.report $(SANDBOX_GUARD_HOME)/bench-run.json
 
 images: install ## 容器镜像 / container images (needs Docker; BASE=<image> where a registry answers)
 	@BASE="$(BASE)" images/build.sh $(IMAGES)

@@ -1,7 +1,6 @@
 """`make bench`: ours beside raw DuckDB on the same stored file, as a table and as JSON.
 
 python -m bench [--loans 1000000 --loans 10000000] [--runs 7] [--only W3 …] [--home var/bench] [--json FILE]
-                [--report]
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import report
 from bench.queries import NotAnswered, Result, Spread, measured, noise, stand
 from bench.workloads import WORKLOADS
 
@@ -35,9 +33,6 @@ def main() -> None:
     parser.add_argument("--rows-per-unit", type=int, metavar="K", help="K; the policy's cap by default")
     parser.add_argument("--home", type=Path, default=Path("var/bench"), help="where loaded data is kept")
     parser.add_argument("--json", type=Path, help="default: <home>/bench-<date>.json")
-    parser.add_argument(
-        "--report", action="store_true", help="write bench/RESULTS.md, its chart and the READMEs' table"
-    )
     wanted = parser.parse_args()
     console = Console()
     results: list[Result | NotAnswered] = []
@@ -52,16 +47,16 @@ def main() -> None:
         for table in (work(here, loans), stages(here), accuracy(here)):
             console.print(table)
         results += here
-    path = wanted.json or wanted.home / f"bench-{dt.date.today().isoformat()}.json"
-    path.write_text(json.dumps({"machine": machine(), "results": [asdict(r) for r in results]}, indent=2))
-    console.print(f"{path}")
     many = noise(GROUPS)
     console.print(f"{GROUPS:,} noisy groups:", ", ".join(f"{n} {s:.2f} s" for n, s in many.items()))
-    if wanted.report:
-        report.write(results, many, machine())
+    path = wanted.json or wanted.home / f"bench-{dt.date.today().isoformat()}.json"
+    found = {"machine": machine(), "noise": many, "results": [asdict(r) for r in results]}
+    path.write_text(json.dumps(found, indent=2))
+    console.print(f"{path}")
 
 
 def machine() -> dict[str, object]:
+    """What the figures were taken on; its load is of the run itself too."""
     return {
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
@@ -83,6 +78,7 @@ def work(results: list[Result | NotAnswered], loans: int) -> Table:
         "late",
         "raw, clamped",
         "ratio",
+        "of processor time",
         "target",
         "raw, plain",
         "ratio",
@@ -104,6 +100,7 @@ def work(results: list[Result | NotAnswered], loans: int) -> Table:
             f"{r.overruns} of {r.runs}",
             _milliseconds(r.clamped),
             f"[red]{_times(r.ratio)}[/red]" if missed else _times(r.ratio),
+            _times(r.ratio_processor),
             f"{r.target:g}" if r.target is not None else "",
             _milliseconds(r.plain),
             _times(r.ratio_plain),

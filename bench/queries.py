@@ -84,6 +84,8 @@ class Result:
     ratio: Spread
     """To raw DuckDB with the same clamps, run by run."""
     ratio_plain: Spread
+    ratio_processor: Spread
+    """The same as `ratio` of processor seconds over all processes, which other work on the machine hardly touches."""
     target: float | None
     stages: dict[str, float]
     """Median seconds by stage of ours."""
@@ -228,9 +230,13 @@ def stand(home: Path, loans: int, ledger_folder: Path, threads: int | None = Non
         WhenReady(timeout=600),
     )
     guard.price = partial(watch._timed, "plan and price", guard.price)  # type: ignore[method-assign]
+
+    def workers() -> list[int]:
+        return [w.pid for pool in (engine._pool, finisher._pool) for w in list(pool._idle.queue)]
+
     raw = duckdb.connect(str(version / "data.duckdb"), read_only=True, config={"threads": threads})
     try:
-        yield Stand(loans, guard, raw, watch, costs, lambda: [w.pid for w in list(engine._pool._idle.queue)])
+        yield Stand(loans, guard, raw, watch, costs, workers)
     finally:
         raw.close()
         engine.close()
@@ -252,15 +258,19 @@ def measured(
         return NotAnswered(workload.name, workload.title, stand.loans, why)
     for sql in (workload.clamped, workload.plain):
         _seconds(lambda sql=sql: stand.raw.sql(sql).to_arrow_table())  # type: ignore[misc]
-    ours, clamped, plain, stages, answers = [], [], [], [], []
+    ours, clamped, plain, stages, answers, processor = [], [], [], [], [], []
     for _ in range(runs):
         stand.watch.seconds.clear()
+        began = _processor(stand.workers())
         seconds, answer = _seconds(lambda: stand.ask(workload.asked, rows_per_unit))
+        spent = _processor(stand.workers()) - began
         ours.append(seconds)
         answers.append(answer)
         named = dict(stand.watch.seconds)
         stages.append(named | {"noise and rest": seconds - sum(named.values())})
+        began = _processor([])
         clamped.append(_seconds(lambda: stand.raw.sql(workload.clamped).to_arrow_table())[0])
+        processor.append(spent / (_processor([]) - began))
         plain.append(_seconds(lambda: stand.raw.sql(workload.plain).to_arrow_table())[0])
     planned = stand.guard.price(asked(workload.asked, rows_per_unit)).plan
     due = _release_time(stand, planned)
@@ -274,6 +284,7 @@ def measured(
         Spread.of(plain),
         Spread.of([a / b for a, b in zip(ours, clamped, strict=True)]),
         Spread.of([a / b for a, b in zip(ours, plain, strict=True)]),
+        Spread.of(processor),
         workload.target,
         {s: statistics.median(each.get(s, 0.0) for each in stages) for s in stages[0]},
         tuple(b.rows_per_unit for b in planned.blocks),
@@ -309,6 +320,11 @@ def _seconds(call: Callable[[], Any]) -> tuple[float, Any]:
     start = time.perf_counter()
     found = call()
     return time.perf_counter() - start, found
+
+
+def _processor(others: Sequence[int]) -> float:
+    """Processor seconds of this process and of others so far, all threads, by the kernel's clocks of processes."""
+    return time.process_time() + sum(time.clock_gettime((~pid << 3) | 2) for pid in others)
 
 
 def peak_mebibytes(pid: int) -> float:

@@ -1,41 +1,51 @@
-"""What a run found, for people who were not there: `RESULTS.md` and a chart beside it, from the run's own figures.
+"""What runs found, for people who were not there: `RESULTS.md`, a chart beside it and the READMEs' table.
 
-python -m bench --report        after the run, bench/RESULTS.md and bench/ratios.svg
+python -m bench.report FILE …       of `python -m bench --json FILE`; the first one names machine and date
 """
 
 from __future__ import annotations
 
-import re
+import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 
-from bench.queries import NotAnswered, Result, Spread
+from bench.queries import Error, Result, Spread
 
 ROOT = Path(__file__).parents[1]
 RESULTS, CHART = ROOT / "bench" / "RESULTS.md", ROOT / "bench" / "ratios.svg"
-QUOTED = re.compile(r"(<!-- ratios -->\n).*?(<!-- /ratios -->)", re.DOTALL)
-"""Where a README quotes the ratios of the largest size."""
+FIRST, LAST = "<!-- ratios -->\n", "<!-- /ratios -->"
+"""Between them a README quotes the largest size."""
+
+SPREADS = {f.name for f in fields(Result) if f.type == "Spread"}
 
 
-def write(
-    results: Sequence[Result | NotAnswered], noise: Mapping[str, float], machine: Mapping[str, Any]
-) -> None:
-    answered = [r for r in results if isinstance(r, Result)]
-    RESULTS.write_text(page(answered, noise, machine), encoding="utf-8")
-    chart(answered).save(CHART)
-    largest = [r for r in answered if r.loans == max(a.loans for a in answered)]
+def main() -> None:
+    runs = [json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:]]
+    results = sorted(
+        (_result(r) for run in runs for r in run["results"] if "why" not in r), key=lambda r: r.loans
+    )
+    RESULTS.write_text(page(results, runs[0]["noise"], runs[0]["machine"]), encoding="utf-8")
+    chart(results).save(CHART)
+    largest = [r for r in results if r.loans == max(a.loans for a in results)]
     english = {r.workload: r.title for r in largest}
     for readme, titles, heads in (
-        (ROOT / "README.md", english, ("question", "times DuckDB", "ms", "DuckDB ms")),
-        (ROOT / "README.zh.md", CHINESE, ("问题", "DuckDB 的倍数", "毫秒", "DuckDB 毫秒")),
+        (ROOT / "README.md", english, ("question", "times DuckDB", "in processor time", "ms", "DuckDB ms")),
+        (ROOT / "README.zh.md", CHINESE, ("问题", "DuckDB 的倍数", "按处理器时间", "毫秒", "DuckDB 毫秒")),
     ):
         text, table = readme.read_text(encoding="utf-8"), quoted(largest, titles, heads)
-        readme.write_text(
-            QUOTED.sub(lambda m, table=table: m[1] + table + "\n" + m[2], text), encoding="utf-8"
-        )  # type: ignore[misc]
+        before, rest = text.split(FIRST)
+        readme.write_text(f"{before}{FIRST}{table}\n{LAST}{rest.split(LAST)[1]}", encoding="utf-8")
+
+
+def _result(found: dict[str, Any]) -> Result:
+    spreads = {name: Spread(**value) for name, value in found.items() if name in SPREADS}
+    errors = tuple(Error(**e) for e in found["errors"])
+    return Result(**{**found, **spreads, "errors": errors, "rows_per_unit": tuple(found["rows_per_unit"])})
 
 
 def page(results: Sequence[Result], noise: Mapping[str, float], machine: Mapping[str, Any]) -> str:
@@ -48,7 +58,8 @@ def page(results: Sequence[Result], noise: Mapping[str, float], machine: Mapping
             " entries of the log, durably committed; the wait for the release time is not work. Raw: DuckDB on the same"
             " file with the same threads, run in turn with ours; *clamped* with the same clamps, written"
             " `least(greatest(x, lo), hi)`, which DuckDB computes slower than the CASE that we print; *plain* without."
-            " Each figure is a median, of ratios run by run; in brackets the least and the greatest. Every question is"
+            " *Of processor time*: the same ratio in seconds of all processors, which other work on the machine hardly"
+            " touches. Each figure is a median, of ratios run by run; in brackets the least and the greatest. Every question is"
             " new and costs the rho of (1, 1e-7), over firms of at most K rows. T is when the answer would leave."
         ),
         "![Ratios by workload](ratios.svg)",
@@ -70,6 +81,7 @@ def work(results: Sequence[Result]) -> str:
             f"{1000 * r.ours.median:.1f}",
             f"{1000 * r.clamped.median:.1f}",
             _ratio(r.ratio),
+            _ratio(r.ratio_processor),
             f"{r.target:g}" if r.target is not None else "",
             f"{1000 * r.plain.median:.1f}",
             _ratio(r.ratio_plain),
@@ -79,7 +91,20 @@ def work(results: Sequence[Result]) -> str:
         )
         for r in results
     ]
-    heads = ("", "", "ours ms", "clamped ms", "ratio", "aim", "plain ms", "ratio", "T ms", "K", "worker MiB")
+    heads = (
+        "",
+        "",
+        "ours ms",
+        "clamped ms",
+        "ratio",
+        "of processor time",
+        "aim",
+        "plain ms",
+        "ratio",
+        "T ms",
+        "K",
+        "worker MiB",
+    )
     return _table(heads, rows)
 
 
@@ -124,6 +149,7 @@ def quoted(results: Sequence[Result], titles: Mapping[str, str], heads: Sequence
         (
             titles[r.workload],
             f"{r.ratio.median:.2f}",
+            f"{r.ratio_processor.median:.2f}",
             f"{1000 * r.ours.median:.0f}",
             f"{1000 * r.clamped.median:.0f}",
         )
@@ -156,3 +182,7 @@ def _ratio(spread: Spread) -> str:
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["-"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

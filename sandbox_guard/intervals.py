@@ -185,34 +185,24 @@ def _stacked(
     rng = np.random.default_rng(SEED)
     draws = max(1, min(DRAWS, 2_000_000 // max(rows, 1)))
     base = block.table()
+    # What was released comes first, then the draws around it.
     stacked = {
-        name: pa.chunked_array([base.column(name).combine_chunks()] * draws).combine_chunks()
+        name: pa.chunked_array([base.column(name).combine_chunks()] * (1 + draws)).combine_chunks()
         for name in base.column_names
     }
     keys = block.keys.num_columns
-    for i in range(len(block.measures)):
-        stacked[f"c{keys + i}"] = pa.array(block.redrawn(i, draws, rng), pa.int64())
+    for i, values in enumerate(block.measures):
+        stacked[f"c{keys + i}"] = pa.array(np.concatenate([values, block.redrawn(i, draws, rng)]), pa.int64())
     number = len(base.column_names)
-    stacked[f"c{number}"] = pa.array(np.tile(np.arange(rows), draws), pa.int64())
-    stacked[f"c{number + 1}"] = pa.array(np.repeat(np.arange(draws), rows), pa.int64())
+    stacked[f"c{number}"] = pa.array(np.tile(np.arange(rows), 1 + draws), pa.int64())
+    stacked[f"c{number + 1}"] = pa.array(np.repeat(np.arange(1 + draws), rows), pa.int64())
     found = _numbered(finisher, node, index, number, outputs, pa.table(stacked), timeout)
-    centre = _numbered(
-        finisher,
-        node,
-        index,
-        number,
-        outputs,
-        base.append_column(f"c{number}", pa.array(np.arange(rows), pa.int64())).append_column(
-            f"c{number + 1}", pa.array(np.zeros(rows, dtype=np.int64))
-        ),
-        timeout,
-    )
     shown = _shown_rows(released, index, number, finisher, timeout)
     widths = []
     for position, _ in enumerate(outputs):
-        spread = found[position].reshape(draws, rows)
+        spread = found[position].reshape(1 + draws, rows)
         with np.errstate(invalid="ignore"):
-            away = np.abs(spread - centre[position])
+            away = np.abs(spread[1:] - spread[0])
             widths.append(_quantile(away)[shown] if len(shown) else np.zeros(0))
     return tuple(widths)
 
