@@ -113,7 +113,7 @@ def _of_mechanism(
         width = np.full(rows, float(noise.half_width() * step))
         return Spread(width, width)
     number = len(block.table().column_names)
-    shown = _shown_rows(released, index, number, finisher, timeout)
+    shown = _shown_rows(released, index, number, rows, finisher, timeout)
     at, (low, high) = block.measures[measure], block.ends[measure]
     below, above = ((d[shown] * float(step)).astype(np.float64) for d in (at - low, high - at))
     return Spread(below, above)
@@ -197,7 +197,7 @@ def _stacked(
     stacked[f"c{number}"] = pa.array(np.tile(np.arange(rows), 1 + draws), pa.int64())
     stacked[f"c{number + 1}"] = pa.array(np.repeat(np.arange(1 + draws), rows), pa.int64())
     found = _numbered(finisher, node, index, number, outputs, pa.table(stacked), timeout)
-    shown = _shown_rows(released, index, number, finisher, timeout)
+    shown = _shown_rows(released, index, number, table.num_rows, finisher, timeout)
     widths = []
     for position, _ in enumerate(outputs):
         spread = found[position].reshape(1 + draws, rows)
@@ -247,9 +247,11 @@ def _carrying(node: Node, index: int, *extra: tuple[Column, int]) -> Node:
 
 
 def _shown_rows(
-    released: Released, index: int, number: int, finisher: Finish, timeout: float
+    released: Released, index: int, number: int, rows: int, finisher: Finish, timeout: float
 ) -> NDArray[np.int64]:
-    """Which released row each row of the finished table is."""
+    """Which released row each of the finished table's `rows` is."""
+    if released.blocks[index].table().num_rows == 1:
+        return np.zeros(rows, dtype=np.int64)
     row = Column(10**9, Domain(Type.INTEGER, nullable=False))
     base = released.blocks[index].table()
     tables = dict(released.tables())
