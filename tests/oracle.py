@@ -7,26 +7,32 @@ public by then. So the first database's released computations are replayed on ev
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sandbox_guard import release as releasing
 from sandbox_guard.engines.duckdb import Limits
 from sandbox_guard.engines.engine import InProcess
+from sandbox_guard.errors import Fault, Refused
 from sandbox_guard.policy.model import Policies
-from sandbox_guard.privacy.quantile import Quantile
+from sandbox_guard.privacy.quantile import Bins, Quantile
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.parse import parse
-from sandbox_guard.sql.plan import Block, Measure, MeasureKind, Plan
+from sandbox_guard.sql.plan import Block, Computation, Measure, MeasureKind, Plan
 from sandbox_guard.sql.planner import plan
+from tests import databases
 from tests.local import LocalFinisher
 from tests.seam import Measured, loaded, watched
 
@@ -50,9 +56,22 @@ class _Everything:
         return np.ones(len(units), dtype=bool), units
 
 
+class _Nearest(Quantile):
+    """The bin nearest to the quantile, in the place of a draw."""
+
+    def release(self, histogram: NDArray[np.int64]) -> Bins:
+        at = np.argmin(self.scores(histogram), axis=1)
+        return Bins(at, at, at)
+
+
+@cache
+def _quantile(fraction: Fraction, bins: int) -> Quantile:
+    drawn = Quantile.within(fraction, bins, 1, 10**9)
+    return _Nearest(fraction, bins, drawn.choice)
+
+
 def _unnoised(block: Block) -> Any:
-    """In the place of a priced block. A quantile is drawn after all, for it has no exact integers to let out;
-    what it is handed is noted before."""
+    """In the place of a priced block."""
     discovery = _Everything() if block.discovery is not None else None
     return SimpleNamespace(
         index=block.index, measures=tuple(map(_mechanism, block.measures)), discovery=discovery
@@ -62,8 +81,7 @@ def _unnoised(block: Block) -> Any:
 def _mechanism(measure: Measure) -> Any:
     if measure.kind is not MeasureKind.QUANTILE:
         return _Exact()
-    bins = measure.bins.count
-    return Quantile.within(measure.fraction, bins, measure.sensitivity.l2_squared, 10**9)
+    return _quantile(measure.fraction, measure.bins.count)
 
 
 @dataclass
@@ -91,13 +109,22 @@ class Moved:
         return f"unit {self.unit} moves a {m.kind} by (l0, linf, l1, l2²) = {found}, declared {declared}"
 
 
+PUBLIC = Measured(0, "public result", (), (), 1.0, 0, 0, 0, 0)
+"""What is computed without noise may not move at all."""
+
+
+def _rows_of(table: pa.Table) -> list[str]:
+    return sorted(map(repr, zip(*(c.to_pylist() for c in table.columns), strict=True)))
+
+
 @dataclass(frozen=True)
 class Neighbours:
-    """A database with engines over it and over what is left of it when one unit goes."""
+    """A database with engines over it and over what it is when one unit goes, or another comes."""
 
     policies: Policies
     engine: InProcess
     without: Mapping[object, InProcess]
+    """By the unit that goes, or by the name of the one that is inserted."""
     finisher: LocalFinisher
 
     def planned(
@@ -109,8 +136,13 @@ class Neighbours:
         return plan(parse(sql, params), catalogue, today=TODAY, rows_per_unit=rows_per_unit)
 
     def exact(self, plan: Plan, engine: InProcess | None = None, held: Exact | None = None) -> Exact:
-        """Every measure of the plan. `held`: whose released computations to replay."""
-        engine = engine or self.engine
+        """Every measure of the plan, and the finished table. `held`: whose released computations to replay."""
+        found, released = self._measured(plan, engine or self.engine, held)
+        if held is None:
+            found.finished = releasing.finish(released, self.finisher, SECONDS)
+        return found
+
+    def _measured(self, plan: Plan, engine: InProcess, held: Exact | None) -> tuple[Exact, Any]:
         found = Exact()
         released = releasing.Released(plan)
         with watched(found.measured):
@@ -126,27 +158,81 @@ class Neighbours:
                         step, released, engine, self.finisher, SECONDS
                     )
         found.computed = released.computed
-        if held is None:
-            found.finished = releasing.finish(released, self.finisher, SECONDS)
-        return found
+        return found, released
 
     def moves(self, plan: Plan, units: Sequence[object] | None = None) -> list[Moved]:
         """Every measure that some unit (of `units`, or of all) moves by more than declared: none, if the
         planner is right."""
-        whole = self.exact(plan)
+        with printed_once():
+            whole, _ = self._measured(plan, self.engine, None)
+            neighbours = [
+                (unit, self._measured(plan, self.without[unit], whole)[0])
+                for unit in (self.without if units is None else units)
+            ]
         result = []
-        for unit in self.without if units is None else units:
-            less = self.exact(plan, self.without[unit], held=whole)
+        for unit, less in neighbours:
             for a, b in zip(whole.measured, less.measured, strict=True):
                 difference = differences(a, b)
                 if exceeds(difference, a):
                     result.append(Moved(unit, a, difference))
+            for step in plan.steps:
+                if isinstance(step, Computation) and not step.released:
+                    mine, theirs = (_rows_of(e.computed[step.index]) for e in (whole, less))
+                    if mine != theirs:
+                        result.append(Moved(unit, PUBLIC, (1,)))
         return result
+
+    def violated(self, sql: str) -> str | None:
+        """What goes wrong with this query, if anything does; what is refused cannot."""
+        try:
+            planned = self.planned(sql)
+        except Refused:
+            return None
+        if self._fails(planned, self.engine):
+            others = [u for u, engine in self.without.items() if not self._fails(planned, engine)]
+            return f"an error, and none without {others[0]}" if others else None
+        first = self.exact(planned)
+        again = self.exact(planned, held=first)
+        for a, b in zip(first.measured, again.measured, strict=True):
+            if any(differences(a, b)):
+                return f"two runs on the same data differ in a {a.kind}"
+        moved = self.moves(planned)
+        return str(moved[0]) if moved else None
+
+    def _fails(self, plan: Plan, engine: InProcess) -> bool:
+        try:
+            self.exact(plan, engine)
+        except Fault:
+            return True
+        return False
 
     def close(self) -> None:
         for engine in (self.engine, *self.without.values()):
             engine.close()
         self.finisher.close()
+
+
+@contextlib.contextmanager
+def printed_once() -> Iterator[None]:
+    """Blocks are the same for all neighbours, and so are the released values that they name: their SQL need
+    be printed once."""
+    product: Any = releasing
+    block, histogram = product.print_block, product.print_histogram
+    printed: dict[Any, str] = {}
+
+    def once(printer: Any, *what: Any) -> str:
+        *trees, literals = what
+        key = (printer, *map(id, trees), repr(literals))
+        if key not in printed:
+            printed[key] = printer(*what)
+        return printed[key]
+
+    product.print_block = partial(once, block)
+    product.print_histogram = partial(once, histogram)
+    try:
+        yield
+    finally:
+        product.print_block, product.print_histogram = block, histogram
 
 
 def differences(a: Measured, b: Measured) -> tuple[int, ...]:
@@ -171,10 +257,14 @@ def exceeds(difference: Sequence[int], declared: Measured) -> bool:
 
 
 def neighbours(
-    policies: Policies, tables: Mapping[str, Rows], units: Sequence[object] | None = None, threads: int = 1
+    policies: Policies,
+    tables: dict[str, Rows],
+    units: Sequence[int] | None = None,
+    threads: int = 1,
+    inserted: Mapping[str, dict[str, Rows]] = {},
 ) -> Neighbours:
-    """Load the database, and once more without each unit (`units`: without these only). Tables with a
-    `firm_id` are private."""
+    """Load the database, once more without each unit (`units`: without these only), and once more with
+    each of the units to insert."""
     ids = {r["firm_id"] for rows in tables.values() for r in rows if "firm_id" in r}
     limits = Limits(threads=threads)
 
@@ -190,11 +280,10 @@ def neighbours(
             # DuckDB keeps the file open: it may go once it is attached.
             return InProcess(loaded(policies, data, Path(folder)), limits=limits)
 
-    def less(unit: object) -> dict[str, Rows]:
-        return {t: [r for r in rows if r.get("firm_id", ...) != unit] for t, rows in tables.items()}
-
     chosen = sorted(ids) if units is None else units
-    return Neighbours(policies, opened(tables), {u: opened(less(u)) for u in chosen}, LocalFinisher())
+    other: dict[object, InProcess] = {u: opened(databases.without(tables, u)) for u in chosen}
+    other |= {name: opened(databases.joined(tables, unit)) for name, unit in inserted.items()}
+    return Neighbours(policies, opened(tables), other, LocalFinisher())
 
 
 class Spy:

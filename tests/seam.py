@@ -181,10 +181,13 @@ def loaded(policies: Policies, data: Data, home: Path) -> dict[str, Path]:
     versions = {}
     given_tables = _tables(data, home)
     for dataset in policies.datasets.values():
-        tables = {t.lower(): given_tables[t.lower()] for t in dataset.tables if t.lower() in given_tables}
-        if not tables:
+        files = {
+            name.lower(): _file(home, name.lower(), given_tables[name.lower()], tuple(table.columns))
+            for name, table in dataset.tables.items()
+            if name.lower() in given_tables
+        }
+        if not files:
             continue
-        files = {t: _file(home, t, given) for t, given in tables.items()}
         load(policies, dataset.name, files, home)
         versions[dataset.name] = serving(dataset, home / "restricted" / dataset.name).folder
     return versions
@@ -206,14 +209,15 @@ def _tables(data: Data, home: Path) -> dict[str, Any]:
     return {n.lower(): home / f"{n}.parquet" for n in names}
 
 
-def _file(home: Path, table: str, given: Any) -> Path:
+def _file(home: Path, table: str, given: Any, columns: tuple[str, ...]) -> Path:
+    """`columns`: the heading of a table without rows."""
     if isinstance(given, (str, Path)):
         return Path(given)
     rows: Sequence[Mapping[str, Any]] = given
     place = home / f"{table}.csv"
     with place.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        names = list(rows[0]) if rows else []
+        names = list(rows[0]) if rows else list(columns)
         writer.writerow(names)
         for row in rows:
             writer.writerow(["" if row[n] is None else row[n] for n in names])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import attacks, firms, oracle
+from tests import attacks, databases, firms, oracle
 from tests.oracle import Neighbours, Spy
 from tests.seam import Bench, opened
 
@@ -16,6 +16,15 @@ from tests.seam import Bench, opened
 @pytest.fixture(scope="session")
 def small() -> Iterator[Neighbours]:
     found = oracle.neighbours(firms.policies(), firms.extreme())
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def large() -> Iterator[Neighbours]:
+    """Tables of several row groups, read by several threads, and what is left of them without one firm."""
+    tables = databases.many(60_000)
+    found = oracle.neighbours(databases.policies(rows=200_000), tables, units=[42], threads=4)
     yield found
     found.close()
 

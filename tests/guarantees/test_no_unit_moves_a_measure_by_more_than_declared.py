@@ -7,25 +7,27 @@ the highest order: it becomes a named case in `test_counterexamples_of_soundness
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from sandbox_guard.errors import Refused
-from sandbox_guard.sql.plan import Plan
-from sandbox_guard.sql.relation import Aggregate, Apply, JoinOf, WindowCall
-from sandbox_guard.sql.walk import nodes
-from tests import firms, oracle
+from sandbox_guard.sql.parse import parse
+from tests import databases, oracle, tally
 from tests.oracle import Neighbours
 from tests.queries import queries
 
-SHORT, LONG = 330, 10_000
+SHORT, LONG = 500, 10_000
 """Accepted queries of the grammar; the templates come on top."""
-SECONDS = 90
+LEAST = 50
+"""Cases that the long run must have seen of everything in `tally.COVERAGE`."""
+EVERY = 100
+"""Of so many accepted cases one runs on the large tables too, twice."""
+SECONDS = 240
 """Of the processor, for a short run that finds its machine too slow: it fails rather than hang."""
 EXTREME = (1, 2, 4, 42)
 """All rows in one cell, each in a cell of its own, ties and NULLs; and the corpus's victim."""
@@ -137,73 +139,111 @@ def test_fewer_rows_of_each_unit(small: Neighbours, k: int) -> None:
         assert not moved, sql + "\n" + "\n".join(map(str, moved))
 
 
-def test_generated_queries(small: Neighbours) -> None:
-    seen = _generated(small, SHORT, seeded=20260630, seconds=SECONDS, units=3)
-    assert seen["accepted"] >= SHORT, seen
+# --------------------------------------------------------------------------- generated queries
 
 
-@pytest.mark.long
-@pytest.mark.timeout(7200)
-def test_generated_queries_at_length(small: Neighbours) -> None:
-    seen = _generated(small, LONG, seeded=random.SystemRandom().randrange(2**32), seconds=6600, units=None)
-    assert seen["accepted"] >= LONG, seen
+@dataclass
+class Run:
+    """One run over generated databases and queries."""
+
+    bases: list[Neighbours]
+    large: Neighbours
+    wanted: int
+    deadline: float
+    accepted: int = 0
+    failed: bool = False
+    asked: set[str] = field(default_factory=set)
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def over(self) -> bool:
+        return not self.failed and (self.accepted >= self.wanted or time.process_time() > self.deadline)
+
+    def case(self, at: int, sql: str, rows_per_unit: int | None) -> None:
+        found: set[str] = set()
+        try:
+            with tally.noting(found):
+                planned = self.bases[at].planned(sql, rows_per_unit=rows_per_unit)
+        except Refused as refused:
+            self.seen["refused"] += 1
+            self.seen[f"refused {refused.code}"] += 1
+            return
+        self.accepted += 1
+        if rows_per_unit is not None:
+            found.add("fewer rows of each unit")
+        try:
+            moved = self.bases[at].moves(planned)
+            if self.accepted % EVERY == 0:
+                found.add("on several row groups, several threads, twice")
+                moved += _twice(self.large, sql, rows_per_unit)
+        except BaseException:
+            self.failed = True
+            raise
+        self.failed = self.failed or bool(moved)
+        assert not moved, sql + "\n" + "\n".join(map(str, moved))
+        self.seen.update(found | tally.written(parse(sql)) | tally.planned(planned))
+        if self.accepted % 500 == 0:
+            print(f"{self.accepted} accepted, {time.process_time():.0f} s", flush=True)
+
+    def print(self) -> None:
+        print(f"{self.accepted:7} accepted, no counterexample")
+        for what, times in sorted(self.seen.items()):
+            print(f"{times:7} {what}")
 
 
-def _generated(
-    small: Neighbours, wanted: int, *, seeded: int, seconds: float, units: int | None
-) -> Counter[str]:
-    """`units`: how many units to remove, chosen by the query; None: all."""
-    seen: Counter[str] = Counter()
-    deadline = time.process_time() + seconds
+def _twice(large: Neighbours, sql: str, rows_per_unit: int | None) -> list[oracle.Moved]:
+    """What the second run of one query changes, and what the unit's leaving changes beyond its declaration."""
+    planned = large.planned(sql, rows_per_unit=rows_per_unit)
+    first = large.exact(planned)
+    second = large.exact(planned, held=first)
+    for a, b in zip(first.measured, second.measured, strict=True):
+        assert not any(oracle.differences(a, b)), f"two runs differ: {sql}"
+    return large.moves(planned)
+
+
+def _generated(large: Neighbours, wanted: int, bases: int, *, seeded: int, seconds: float) -> Run:
+    opened = [
+        oracle.neighbours(databases.policies(), d.tables, inserted=d.extremes)
+        for d in databases.drawn(bases, seeded)
+    ]
+    run = Run(opened, large, wanted, time.process_time() + seconds)
 
     @seed(seeded)
     @settings(
-        max_examples=wanted * 2,
+        max_examples=wanted * 3,
         database=None,
         deadline=None,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
-    @given(queries())
-    def check(sql: str) -> None:
-        if seen["accepted"] >= wanted or time.process_time() > deadline:
-            return
-        try:
-            planned = small.planned(sql)
-        except Refused as refused:
-            seen["refused"] += 1
-            seen[f"refused: {refused.code}"] += 1
-            return
-        seen["accepted"] += 1
-        _tally(seen, planned, sql)
-        chosen = random.Random(sql).sample(list(small.without), units) if units else None
-        moved = small.moves(planned, chosen)
-        assert not moved, sql + "\n" + "\n".join(map(str, moved))
+    @given(st.integers(0, len(opened) - 1), queries(), st.sampled_from((None, None, None, None, 1, 2, 3)))
+    def check(at: int, sql: str, rows_per_unit: int | None) -> None:
+        if not run.over() and (run.failed or sql not in run.asked):
+            run.asked.add(sql)
+            run.case(at, sql, rows_per_unit)
 
-    check()
-    print(f"\nseed {seeded}")
-    for what, times in sorted(seen.items()):
-        print(f"{times:7} {what}")
-    return seen
+    try:
+        check()
+    finally:
+        print(f"\nseed {seeded}")
+        run.print()
+        for base in opened:
+            base.close()
+    return run
 
 
-def _tally(seen: Counter[str], planned: Plan, sql: str) -> None:
-    """What the accepted case exercised: nodes of the tree, kinds of join, functions, measures."""
-    found = set()
-    for node in nodes(planned):
-        found.add(f"node {type(node).__name__}")
-        match node:
-            case JoinOf():
-                found.add(f"join {node.kind}")
-            case Apply() | Aggregate() | WindowCall():
-                found.add(f"{type(node).__name__.lower()} {node.function}")
-    found.update(
-        f"written {m.upper()}"
-        for m in re.findall(r"(?:\w+ )?JOIN|NOT EXISTS|EXISTS|NOT IN|QUALIFY|DISTINCT", sql)
-    )
-    found.update(f"measure {m.kind}" for b in planned.blocks for m in b.measures)
-    found.update(f"strategy {b.strategy}" for b in planned.blocks)
-    seen.update(found)
+def test_generated_queries(large: Neighbours) -> None:
+    run = _generated(large, SHORT, 3, seeded=20260630, seconds=SECONDS)
+    assert run.accepted >= SHORT, run.seen
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_generated_queries_at_length(large: Neighbours) -> None:
+    seeded = random.SystemRandom().randrange(2**32)
+    run = _generated(large, LONG, 24, seeded=seeded, seconds=6600)
+    assert run.accepted >= LONG, run.seen
+    seldom = {what: run.seen[what] for what in tally.COVERAGE if run.seen[what] < LEAST}
+    assert not seldom, f"fewer than {LEAST} cases: {seldom}"
 
 
 # ------------------------------------------------------------------- order, threads and row groups
@@ -217,14 +257,6 @@ LARGE = [
         for word in ("OVER", "stddev", "median", "first(", "arg_max", "GROUP BY firm_id", "DISTINCT")
     )
 ]
-
-
-@pytest.fixture(scope="module")
-def large() -> Iterator[Neighbours]:
-    rows = firms.many(60_000)
-    found = oracle.neighbours(firms.policies(rows=200_000), rows, units=[42], threads=4)
-    yield found
-    found.close()
 
 
 def test_many_rows_several_threads_twice(large: Neighbours) -> None:
