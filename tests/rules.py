@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests import databases, firms, oracle
+from tests import firms, oracle
 
-LOAD, LARGE = "load", "large"
+LOAD = "load"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Rule:
     becomes: str
     sql: str
     on: str = ""
-    """'load': the data is loaded anew without the rule; 'large': tables of several row groups."""
+    """'load': the data is loaded anew without the rule."""
 
     def __str__(self) -> str:
         return self.name
@@ -143,29 +143,6 @@ RULES = (
         "if not unit_is_key(relation, partition):",
         "if False:",
         "SELECT count(*) FROM (SELECT firm_id, count(*) OVER () AS n FROM loans) WHERE n % 2 = 0",
-    ),
-    Rule(
-        11,
-        "ties-by-rank",
-        "并列的行由存储的 rank 定序",
-        "Rows that tie are ordered by the stored rank",
-        "sql.bind:_Windows._private",
-        "return order + (Ordering(rank),)",
-        "return order",
-        "SELECT sum(overdue_days) FROM (SELECT firm_id, overdue_days, row_number() OVER (PARTITION BY firm_id"
-        " ORDER BY year) AS r FROM loans) WHERE r = 1",
-        LARGE,
-    ),
-    Rule(
-        11,
-        "closed-list",
-        "单元内仅用结果确定的函数",
-        "Within a unit only functions whose value no order changes",
-        "sql.aggregates:aggregate",
-        "allowed = UNIT_AGGREGATES if per_unit else AGGREGATES",
-        "allowed = AGGREGATES",
-        "SELECT sum(m) FROM (SELECT firm_id, mode(overdue_days) AS m FROM loans GROUP BY firm_id)",
-        LARGE,
     ),
     Rule(
         12,
@@ -357,14 +334,13 @@ def row(rule: Rule, found: str, language: str) -> str:
 
 def main() -> None:
     small = oracle.neighbours(firms.policies(), firms.extreme())
-    large = oracle.neighbours(databases.policies(200_000), databases.many(60_000), [42], threads=4)
     lines = []
     for rule in RULES:
         with without(rule):
             if rule.on == LOAD:
                 found = oracle.neighbours(firms.policies(), overfull(), UNITS).violated(rule.sql)
             else:
-                found = (large if rule.on == LARGE else small).violated(rule.sql)
+                found = small.violated(rule.sql)
         lines.append((rule, found or "-"))
     for language in ("en", "zh"):
         print(*(row(rule, found, language) for rule, found in lines), sep="\n")

@@ -30,14 +30,6 @@ def test_of_plans(rule: Rule, small: Neighbours) -> None:
     _told(rule, found)
 
 
-@pytest.mark.parametrize("rule", [r for r in RULES if r.on == rules.LARGE], ids=str)
-def test_of_order(rule: Rule, large: Neighbours) -> None:
-    assert large.violated(rule.sql) is None
-    with rules.without(rule):
-        found = large.violated(rule.sql)
-    _told(rule, found)
-
-
 @pytest.mark.parametrize("rule", [r for r in RULES if r.on == rules.LOAD], ids=str)
 def test_of_loading(rule: Rule) -> None:
     held = oracle.neighbours(firms.policies(), rules.overfull(), rules.UNITS)
