@@ -60,7 +60,8 @@ class _Nearest(Quantile):
     """The bin nearest to the quantile, in the place of a draw."""
 
     def release(self, histogram: NDArray[np.int64]) -> Bins:
-        at = np.argmin(self.scores(histogram), axis=1)
+        up_to = np.cumsum(histogram, axis=1)
+        at = np.argmax(up_to * self.fraction.denominator >= up_to[:, -1:] * self.fraction.numerator, axis=1)
         return Bins(at, at, at)
 
 

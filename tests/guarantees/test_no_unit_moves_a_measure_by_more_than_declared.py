@@ -231,6 +231,7 @@ def _generated(large: Neighbours, wanted: int, bases: int, *, seeded: int, secon
     return run
 
 
+@pytest.mark.timeout(900)
 def test_generated_queries(large: Neighbours) -> None:
     run = _generated(large, SHORT, 3, seeded=20260630, seconds=SECONDS)
     assert run.accepted >= SHORT, run.seen
