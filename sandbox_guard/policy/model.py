@@ -477,7 +477,7 @@ class QueryLimits(Model):
     """Levels of brackets, CASE and subqueries."""
     cells: int = Field(1_000_000, gt=0, le=1_000_000)
     """Groups of one result, counted or not."""
-    seconds: float = Field(60, gt=0, le=60)
+    seconds: float = Field(30, gt=0, le=60)
     """Of a query's time at worst, which follows from caps and SQL. A member has one query at a time."""
 
 
