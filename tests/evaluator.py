@@ -45,6 +45,7 @@ from sandbox_guard.sql.relation import (
     WindowCall,
     WindowOf,
 )
+from sandbox_guard.sql.walk import free_columns
 
 Value = Any
 Row = dict[int, Value]
@@ -136,6 +137,8 @@ class Evaluator:
                 return rows[first:] if node.limit is None else rows[first : first + node.limit]
 
     def _join(self, node: JoinOf, outer: Row) -> list[Row]:
+        if node.kind in ("cross", "inner", "left") and free_columns(node.right) - outer.keys():
+            return self._lateral(node, outer)
         lefts, rights = self.rows(node.left, outer), self.rows(node.right, outer)
 
         def matches(left: Row, right: Row) -> bool:
@@ -154,6 +157,16 @@ class Evaluator:
         if node.kind == "full":
             blank = {c.id: None for c in columns_of(node.left)}
             result += [{**blank, **r} for i, r in enumerate(rights) if i not in met]
+        return result
+
+    def _lateral(self, node: JoinOf, outer: Row) -> list[Row]:
+        """The right side anew for each left row."""
+        result = []
+        nothing = {c.id: None for c in columns_of(node.right)}
+        for left in self.rows(node.left, outer):
+            mates = [{**left, **right} for right in self.rows(node.right, {**outer, **left})]
+            kept = [m for m in mates if node.on is None or self.expr(node.on, {**outer, **m}) is True]
+            result += kept or ([{**left, **nothing}] if node.kind == "left" else [])
         return result
 
     def _set(self, node: SetOf, outer: Row) -> list[Row]:
