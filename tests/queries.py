@@ -32,7 +32,7 @@ class Writer(Parts):
 
     def public(self) -> Source:
         a = self.alias()
-        match self.pick("districts", "districts", "districts", "range", "values", "released", "grouped"):
+        match self.pick("districts", "districts", "range", "values", "released", "released", "grouped"):
             case "range":
                 call = self.pick("range(1)", "range(3)", "generate_series(1, 3)")
                 return Source(f"{call} {a}(i)", {f"{a}.i": "integer"})

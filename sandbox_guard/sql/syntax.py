@@ -287,7 +287,6 @@ class Select:
     group: Grouping | None = None
     having: Expr | None = None
     qualify: Expr | None = None
-    windows: tuple[tuple[str, Window], ...] = ()
     distinct: bool = False
     distinct_on: tuple[Expr, ...] = ()
     tail: Tail = Tail()
