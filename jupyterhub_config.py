@@ -77,6 +77,8 @@ c.Spawner.env_keep = []
 c.Spawner.start_timeout = 120
 c.Spawner.http_timeout = 60
 c.Spawner.poll_interval = 10
+# At each of these looks the hub also gives the proxy the routes that it lacks: a proxy that was restarted has none.
+c.JupyterHub.last_activity_interval = 10
 c.JupyterHub.concurrent_spawn_limit = 6
 # Stopping the product stops the sandboxes; a hub that crashes finds them again by their process id.
 c.JupyterHub.cleanup_servers = True
