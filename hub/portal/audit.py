@@ -155,7 +155,7 @@ def entry(request: Request, site: TheSite, visitor: TheVisitor, position: int) -
     together = site.ledger.about_charge(found.charge_id) if found.charge_id else (found,)
     context = {
         "line": line(found),
-        "together": [Detail(line(each), _facts(each)) for each in together or (found,)],
+        "together": [_detail(each) for each in together or (found,)],
         "canonical": found.leaf,
         "invented": all(d.invented for d in visitor.policies.datasets.values()),
     }
@@ -167,13 +167,25 @@ class Detail:
     line: Line
     facts: tuple[tuple[str, str, bool], ...]
     """Name, text, and whether it is long or laid out in lines."""
+    files: tuple[tuple[str, str], ...]
+    """Path and text of each policy file that was applied."""
+
+
+def _detail(entry: Entry) -> Detail:
+    files = entry.facts.get("files")
+    named = files if isinstance(files, dict) else {}
+    return Detail(line(entry), _facts(entry), tuple(sorted(named.items())))
 
 
 def _facts(entry: Entry) -> tuple[tuple[str, str, bool], ...]:
     def text(value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
 
-    shown = [(name, text(value)) for name, value in entry.facts.items() if value not in (None, [], {}, "")]
+    shown = [
+        (name, text(value))
+        for name, value in entry.facts.items()
+        if name != "files" and value not in (None, [], {}, "")
+    ]
     return tuple((name, value, "\n" in value or len(value) > 80) for name, value in shown)
 
 

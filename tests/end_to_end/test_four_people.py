@@ -192,6 +192,9 @@ def test_english_by_choice(
     page.goto(f"{product.address}/hub/home")
     page.click("text=中文")
     expect(page.locator("h1")).to_have_text("我的项目")
+    # What runs keeps the language in which it was started.
+    page.click(".stop-project")
+    expect(page.locator(".stop-project")).to_have_count(0, timeout=READY)
 
 
 # ---------------------------------------------------------------------- bank1, a pilot enterprise
