@@ -27,7 +27,7 @@ reset-password: ## 重设密码 / new password for WHO=<user>
 # They start whole sandboxes and try in them what a fork bomb or a killed hub does: one after the other, and nothing beside.
 ALONE := $(addprefix tests/guarantees/,test_any_part_may_be_killed.py test_sandbox_is_sealed.py test_walls_of_bubblewrap_hold.py) tests/end_to_end
 
-test: install ## 测试（10 分钟内）/ tests, under 10 minutes
+test: install ## 测试 / tests, whole sandboxes too where they can be started
 	$(BIN)/python -m pytest -q -m "not long" -n auto --dist loadfile $(addprefix --ignore=,$(ALONE))
 	$(BIN)/python -m pytest -q -m "not long" $(ALONE)
 
