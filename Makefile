@@ -24,8 +24,11 @@ reset-password: ## 重设密码 / new password for WHO=<user>
 	@test -n "$(WHO)" || { echo "make reset-password WHO=<用户名 / user>"; exit 1; }
 	@$(BIN)/python -m hub.launcher reset-password "$(WHO)"
 
-# They start whole sandboxes and try in them what a fork bomb or a killed hub does: one after the other, and nothing beside.
-ALONE := $(addprefix tests/guarantees/,test_any_part_may_be_killed.py test_sandbox_is_sealed.py test_walls_of_bubblewrap_hold.py) tests/end_to_end
+# They start whole sandboxes and try in them what a fork bomb or a killed hub does, or watch when an answer arrives: one
+# after the other, and nothing beside.
+ALONE := $(addprefix tests/guarantees/,test_release_time_tells_nothing.py test_twelve_members_are_answered_in_time.py \
+  test_any_part_may_be_killed.py test_sandbox_is_sealed.py \
+  test_walls_of_bubblewrap_hold.py) tests/end_to_end
 
 test: install ## 测试 / tests, whole sandboxes too where they can be started
 	$(BIN)/python -m pytest -q -m "not long" -n auto --dist loadfile $(addprefix --ignore=,$(ALONE))
