@@ -15,7 +15,7 @@ from sandbox_guard.ledger.wire import Reserved
 from sandbox_guard.vault import Silence
 from sandbox_guard.window import DOUBLINGS, Windows
 
-T = 0.4
+T = 0.6
 
 
 def reserved(wait: float = 0.0, seconds: float = T) -> Reserved:
@@ -30,7 +30,7 @@ def reserved(wait: float = 0.0, seconds: float = T) -> Reserved:
     )
 
 
-@pytest.mark.parametrize(("work", "overruns"), [(0.0, 0), (1.3, 1), (2.5, 2), (4.5, 3)])
+@pytest.mark.parametrize(("work", "overruns"), [(0.0, 0), (1.05, 1), (2.05, 2), (4.05, 3)])
 def test_an_answer_leaves_at_t_or_a_doubling_of_it(work: float, overruns: int) -> None:
     begun = time.monotonic()
     with Windows().open(reserved(wait=0.2)) as window:
@@ -88,7 +88,7 @@ def test_a_vault_says_nothing_while_a_question_is_measured() -> None:
         begun.wait()
         with windows.open(reserved(wait=0.1)) as window:
             window.leave()
-            released.append(time.monotonic())
+            released.append(window.leaves)
 
     async def ask() -> tuple[float, float]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vault") as client:
@@ -104,5 +104,4 @@ def test_a_vault_says_nothing_while_a_question_is_measured() -> None:
     thread.start()
     arrivals = asyncio.run(ask())
     thread.join()
-    # Both wait for the same moment; who wakes first by a hair is the scheduler's.
-    assert min(arrivals) >= released[0] - 0.02
+    assert min(arrivals) >= released[0]

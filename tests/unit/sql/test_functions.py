@@ -145,7 +145,7 @@ def test_refusals(code: str, make: Any) -> None:
 
 
 def test_deep_nesting_stays_small_and_fast() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     expr: Expr = AMOUNT
     for _ in range(60):
         expr = call("/", [C(1), expr])
@@ -153,5 +153,5 @@ def test_deep_nesting_stays_small_and_fast() -> None:
     chain: Expr = YEAR
     for _ in range(100):
         chain = call("+", [chain, C(1)])
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert chain.domain.hi == 2125

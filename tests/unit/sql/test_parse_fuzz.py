@@ -119,9 +119,9 @@ FOR_LATER = {
 
 @pytest.mark.parametrize("case", ATTACKS, ids=lambda case: case["id"])
 def test_attacks(case: dict[str, object]) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     read(text_of(case))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     if case["category"] in TEXT_ATTACKS and case["expect"] == "reject" and case["id"] not in FOR_LATER:
         with pytest.raises(Refused):
             parse(text_of(case))
@@ -160,6 +160,6 @@ def test_attacks(case: dict[str, object]) -> None:
     ids=range(26),
 )
 def test_heavy_texts_take_seconds_at_most(sql: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     read(sql)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
