@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from sandbox_guard.ledger.wire import Reserved
 from sandbox_guard.vault import Silence
-from sandbox_guard.window import DOUBLINGS, Windows
+from sandbox_guard.window import DOUBLINGS, Window, Windows
 
 T = 0.6
 
@@ -82,12 +82,14 @@ def test_a_vault_says_nothing_while_a_question_is_measured() -> None:
         return {"ok": True}
 
     app.add_middleware(Silence, windows=windows)
-    released = []
+    released: list[float] = []
 
     def question() -> None:
         begun.wait()
         with windows.open(reserved(wait=0.1)) as window:
+            assert isinstance(window, Window)
             window.leave()
+            assert window.leaves is not None
             released.append(window.leaves)
 
     async def ask() -> tuple[float, float]:
@@ -104,4 +106,5 @@ def test_a_vault_says_nothing_while_a_question_is_measured() -> None:
     thread.start()
     arrivals = asyncio.run(ask())
     thread.join()
-    assert min(arrivals) >= released[0]
+    (leaves,) = released
+    assert min(arrivals) >= leaves

@@ -64,7 +64,8 @@ def test_no_worse_than_one_ask_at_the_summed_price(
     )
     once = answer(mechanism.within(1, first + second), "c")
     assert both.cost.rho <= first + second
-    assert error(both) <= error(once) * 1.02, "2 % is four times the error of this simulation"
+    # Over 20,000 cells of Laplace noise (kurtosis 6) the ratio of two such errors has a deviation of 1.1 %.
+    assert error(both) <= error(once) * 1.08, "seven deviations of this simulation"
 
 
 @pytest.mark.parametrize(("first", "second"), PRICES)

@@ -66,13 +66,13 @@ def read(sql: str | bytes) -> None:
     repr(query)
 
 
-@settings(max_examples=2_000, deadline=2_000)
+@settings(max_examples=2_000, deadline=None)
 @given(soup)
 def test_token_soup(sql: str) -> None:
     read(sql)
 
 
-@settings(max_examples=500, deadline=2_000)
+@settings(max_examples=500, deadline=None)
 @given(st.one_of(st.text(max_size=60), st.binary(max_size=60)))
 def test_any_text(sql: str | bytes) -> None:
     read(sql)
@@ -82,7 +82,7 @@ SEEDS = [case["sql"] for case in LEGIT] + [case["sql"] for case in ATTACKS if ca
 PIECES = sorted({piece for sql in SEEDS for piece in re.findall(r"\w+|'[^']*'|\"[^\"]*\"|\S", sql)})
 
 
-@settings(max_examples=2_000, deadline=2_000)
+@settings(max_examples=2_000, deadline=None)
 @given(st.sampled_from(SEEDS), st.data())
 def test_mutated_queries(sql: str, data: st.DataObject) -> None:
     tokens = re.findall(r"\w+|'[^']*'|\"[^\"]*\"|\s+|\S", sql)
