@@ -41,20 +41,21 @@ FLOOR = 0.05
 LONGEST = 60.0
 """Seconds: a plan whose worst case takes longer is refused."""
 
-FIXED = 0.05
+FIXED = 0.025
 """Seconds for what does not grow, and for a hiccup of the machine."""
 
 SIMULATED = 2_000_000
 """Most values that intervals are simulated from (`intervals._stacked`)."""
 
-RATES = 3
+RATES = 4
 """Number of what is measured: rates of an older meaning are measured anew."""
-
-WORST = 1.25
-"""Margin of what was measured on the worst data that we know."""
 
 MANY = 2_000
 """Numbers of each kind that are noised to take the time of one."""
+
+BINS = 20_000
+CHOICES = 20
+"""Quantiles chosen to take the time of a try: how many one needs is a matter of chance."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Costs:
     key_tested: float
     bin_scored: float
     choice: float
+    tried: float
+    """One candidate drawn and rejected."""
     finish: float
     """One statement over small released tables, with their way to the finishing process and back."""
     simulated: float
@@ -93,6 +96,7 @@ class Costs:
             + self.key_tested * measuring.keys_tested
             + self.bin_scored * measuring.bins
             + self.choice * measuring.choices
+            + self.tried * measuring.tries
             # Each run makes again all that is made of released tables.
             + (self.engine.seconds(finishing) + self.finish * finishing.finishes) * (1 + runs)
             + self.simulated * min(draws * numbers, max(SIMULATED, numbers))
@@ -158,21 +162,23 @@ def calibrated(limits: Limits) -> Costs:
     rho = RHO_UNITS // 100
     gaussian = Gaussian.within(2500, rho)
     threshold = ThresholdedGaussian.within(50, 1, 50, Amount(rho, 10**8))
-    quantile, small = (Quantile.within(Fraction(1, 2), bins, 2500, rho) for bins in (10 * MANY, 16))
+    quantile, small = (Quantile.within(Fraction(1, 2), bins, 2500, rho) for bins in (BINS, 16))
     many = np.full(MANY, 1000, dtype=np.int64)
-    chosen = _least(lambda: small.release(many[:16].reshape(1, -1)))
-    # How long a choice takes depends on the data, and longest where all rows lie in one bin.
-    peak = np.zeros((1, 10 * MANY), dtype=np.int64)
-    peak[0, 2 * MANY] = 10**7
-    scored = _least(lambda: quantile.release(peak)) * WORST / MARGIN
+    # Without rows every bin is as good as any, and the first that is tried is taken; where all lie in one bin, one is.
+    chosen = _least(lambda: small.release(np.zeros((1, 16), dtype=np.int64)))
+    scored = _least(lambda: quantile.release(np.zeros((1, BINS), dtype=np.int64)))
+    peak = np.zeros((CHOICES, BINS), dtype=np.int64)
+    peak[:, BINS // 10] = 10**7
+    tried = _least(lambda: quantile.release(peak)) - CHOICES * scored
     finish, simulated = _finishing(gaussian, limits)
     return Costs(
         cost.calibrated(limits),
         limits.memory,
         _least(lambda: gaussian.release(many)) / MANY,
         _least(lambda: threshold.release(many)) / MANY,
-        max(scored - chosen, NOTHING) / (3 * 10 * MANY),
+        max(scored - chosen, NOTHING) / (3 * BINS),
         chosen / 3,
+        max(tried, NOTHING) / (3 * CHOICES * 2 * math.isqrt(BINS)),
         finish,
         simulated,
     )

@@ -276,6 +276,17 @@ class ThresholdedGaussian(_Rebuilt):
         }
 
 
+FINE = 8
+"""Into so many parts the unit of a score is divided, so that rounding costs little."""
+
+ROUNDING = 2
+"""Parts by which rounding moves the difference of two groups' scores, at most."""
+
+MOST_SCORE = 2**59
+MOST_CHOICE_SCALE = 2.0**38
+"""Up to here a group's score is off by less than 0.2 parts before it is rounded."""
+
+
 @dataclass(frozen=True)
 class NoisyMin(_Rebuilt):
     """For each group, the index of about the least of several scores.
@@ -284,6 +295,13 @@ class NoisyMin(_Rebuilt):
     group and adding gives at most `l2_squared`. With k rows in a group that group's choice costs
     (k weight)² / 2 scale², so all groups together cost l2_squared times what one row costs (OpenDP's map
     of all rows in one group may round a little higher: the charge covers both).
+
+    OpenDP draws P(i) ~ exp(-s_i / scale) by rejection: of n candidates, one that stands alone is found after n draws,
+    71 ms for 20,000, and sometimes sevenfold. So the candidates are cut into about sqrt(n) runs, in their order. A
+    run's score is S = -scale ln(sum of exp(-s_i / scale)), rounded, and drawn first, by the same measurement; then one
+    of its candidates. Were S exact, P(run) P(i | run) would be the very same distribution. With S + r it is that of
+    scores s_i + r, in which r is of the run and below ROUNDING / 2 parts: the pair of draws is one exponential
+    mechanism over scores that k rows move by at most k weight and ROUNDING parts, and costs what that costs.
     """
 
     l2_squared: int
@@ -294,34 +312,66 @@ class NoisyMin(_Rebuilt):
 
     def __post_init__(self) -> None:
         _check_parameters(self.l2_squared, self.weight, scale=self.scale)
-        closed = self.l2_squared * self.weight**2 / (2 * Fraction(self.scale) ** 2)
+        if self.scale > MOST_CHOICE_SCALE:
+            raise Unaffordable(f"a choice at scale {self.scale:.3g} is not drawn exactly enough")
+        closed = self.l2_squared * Fraction(self._moved, FINE) ** 2 / (2 * Fraction(self.scale) ** 2)
         _check_cover(self.cost.exact_rho, closed)
 
     @classmethod
     def within(cls, l2_squared: int, weight: int, rho: int) -> NoisyMin:
         """The least noise that costs at most `rho` units."""
-        scale = up_root(Fraction(l2_squared * weight**2 * RHO_UNITS, 2 * rho))
+        moved = Fraction(FINE * weight + ROUNDING, FINE)
+        scale = up_root(l2_squared * moved**2 * RHO_UNITS / (2 * rho))
         return _least(lambda s: cls(l2_squared, weight, s), scale, lambda m: m.cost.rho <= rho)
+
+    @property
+    def _moved(self) -> int:
+        """Parts by which one row moves a score."""
+        return FINE * self.weight + ROUNDING
 
     @cached_property
     def _measurement(self) -> Measurement:
-        return measurements.noisy_min(self.scale)
+        return measurements.noisy_min(FINE * self.scale)
 
     @cached_property
     def cost(self) -> Amount:
-        spread = self.l2_squared * Fraction(self._measurement.map(self.weight))
-        together = Fraction(self._measurement.map(math.isqrt(self.l2_squared) * self.weight))
+        spread = self.l2_squared * Fraction(self._measurement.map(self._moved))
+        together = Fraction(self._measurement.map(math.isqrt(self.l2_squared) * self._moved))
         return Amount.charge(max(spread, together))
 
     def release(self, scores: NDArray[np.uint64]) -> Integers:
-        """(groups, candidates) in, one index a group out."""
+        """(groups, candidates) in, one index a group out. Scores above `MOST_SCORE` count as that."""
         if scores.dtype != np.uint64 or scores.ndim != 2:
             raise TypeError("scores are a table of unsigned 64-bit integers, a row a group")
-        return np.array([self._measurement(row) for row in scores], dtype=np.int64)
+        bounded = np.minimum(scores, MOST_SCORE).astype(np.int64)
+        width = math.isqrt(scores.shape[1] - 1) + 1
+        chosen = [self._chosen(row, width) for row in bounded]
+        return np.array(chosen, dtype=np.int64)
+
+    def _chosen(self, scores: Integers, width: int) -> int:
+        starts = np.arange(0, len(scores), width)
+        runs = self.run_scores(scores, starts, width)
+        start = int(starts[self._drawn(runs - runs.min())])
+        run = scores[start : start + width]
+        return start + self._drawn(FINE * (run - run.min()))
+
+    def _drawn(self, parts: Integers) -> int:
+        return int(self._measurement(parts.astype(np.uint64)))
+
+    def run_scores(self, scores: Integers, starts: Integers, width: int) -> Integers:
+        """-scale ln(sum of exp(-score / scale)) of each run, in parts.
+
+        Of up to 2^9 terms of at most 1 the sum is at least 1 and off by 2^-44 of itself, so its logarithm by as much,
+        and that times FINE scale by 2^-3 part at the greatest scale.
+        """
+        least = np.minimum.reduceat(scores, starts)
+        above = (scores - np.repeat(least, width)[: len(scores)]) / self.scale
+        mass = np.add.reduceat(np.exp(-above), starts)
+        return FINE * least - np.rint(FINE * self.scale * np.log(mass)).astype(np.int64)
 
     def excess(self, candidates: int, level: float) -> int:
         """With at least this probability, the chosen score exceeds the least one by no more."""
-        return math.ceil(self.scale * math.log(candidates / (1 - level)) * (1 + 1e-12))
+        return math.ceil(self.scale * math.log(candidates / (1 - level)) * (1 + 1e-12)) + 1
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -34,7 +34,8 @@ MOST_DENOMINATOR = 10_000
 PARTS = 64
 """Into so many parts the rank between two rows is divided."""
 
-_MOST_RANK = 2**61
+_MOST_RANK = 2**57
+"""Scores, three of them at most, stay below `MOST_SCORE`."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
@@ -26,7 +27,16 @@ from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS
 from sandbox_guard.privacy import measurements
 from sandbox_guard.privacy.account import Amount, to_epsilon
 from sandbox_guard.privacy.measurements import Measurement
-from sandbox_guard.privacy.mechanism import Gaussian, Laplace, NoisyMin, ThresholdedGaussian
+from sandbox_guard.privacy.mechanism import (
+    FINE,
+    MOST_CHOICE_SCALE,
+    MOST_SCORE,
+    ROUNDING,
+    Gaussian,
+    Laplace,
+    NoisyMin,
+    ThresholdedGaussian,
+)
 from sandbox_guard.privacy.price import BlockRequest, PriceRequest, Rho, quote
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.sql.plan import Sensitivity
@@ -92,6 +102,32 @@ def test_noisy_min_under_zcdp_is_epsilon_squared_over_8(move: int, scale: float)
     epsilon = pure.map(move)
     assert epsilon == pytest.approx(2 * move / scale, rel=1e-12)
     assert measurements.noisy_min(scale).map(move) == pytest.approx(epsilon**2 / 8, rel=1e-12)
+
+
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 400),
+    st.sampled_from([1, 7, 362]),
+    st.sampled_from([1e-3, 1.0, 47_777.01, 2.0**31, MOST_CHOICE_SCALE]),
+    st.floats(0, 59),
+)
+@settings(max_examples=100, deadline=None)
+def test_rounding_moves_a_run_by_less_than_is_charged_for(
+    seed: int, candidates: int, width: int, scale: float, spread: float
+) -> None:
+    """A choice is drawn in two steps that together are one draw from P(i) ~ exp(-(s_i + r) / scale), r being by how
+    much the score of i's run is off. Two neighbours differ in r by at most twice its greatest."""
+    drawn = np.random.default_rng(seed).integers(0, int(2**spread), candidates, dtype=np.int64, endpoint=True)
+    starts, scores = np.arange(0, candidates, width), drawn.tolist()
+    found = NoisyMin(1, 1, scale).run_scores(drawn, starts, width)
+    assert drawn.max() <= MOST_SCORE
+    with localcontext() as exactly:
+        exactly.prec = 60
+        for start, parts in zip(starts, found, strict=True):
+            run = scores[start : start + width]
+            mass = sum(((Decimal(min(run) - x) / Decimal(scale)).exp() for x in run), Decimal())
+            off = Decimal(int(parts)) - FINE * (min(run) - Decimal(scale) * mass.ln())
+            assert 2 * abs(off) < ROUNDING
 
 
 # ------------------------------------------------------------------ a map that says too little

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox_guard.pricing import Asked
+from sandbox_guard.privacy import measurements
 from sandbox_guard.privacy.quantile import Quantile
 from tests.small import City, city, moved
 
@@ -93,7 +94,7 @@ def test_each_fraction_is_paid_and_a_margin_cannot_name_one(small: City) -> None
         (block,) = priced.quote.blocks
         costs = [m.cost.rho for m in block.measures if isinstance(m, Quantile)]
         least = [
-            3 * float(m.choice._measurement.map(60 * m.choice.weight))
+            3 * float(measurements.noisy_min(m.choice.scale).map(60 * m.choice.weight))
             for m in block.measures
             if isinstance(m, Quantile)
         ]

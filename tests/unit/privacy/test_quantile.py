@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sandbox_guard.privacy.mechanism import NoisyMin, Unaffordable
+from sandbox_guard.privacy.mechanism import MOST_SCORE, NoisyMin, Unaffordable
 from sandbox_guard.privacy.quantile import PARTS, Quantile
 
 FRACTIONS = st.fractions(0, 1, max_denominator=100)
@@ -83,7 +83,7 @@ def test_cost_is_within_what_was_asked(fraction: Fraction, l2_squared: int, rho:
 def test_no_data_overflows() -> None:
     quantile = Quantile.within(Fraction(9999, 10_000), 10, 1, 10**9)
     scores = quantile.scores(np.full((1, 10), 2**62, dtype=np.int64))
-    assert scores.max() < 2**62
+    assert scores.max() < MOST_SCORE
     assert quantile.release(np.full((2, 10), -(2**62), dtype=np.int64)).at.shape == (2,)
 
 
