@@ -46,7 +46,8 @@ _TIMED: Mapping[str, str] = {
     "compared": "SELECT sum(CASE WHEN a < 1000 THEN 1000 WHEN a > 400000000 THEN 400000000 ELSE a END) AS s"
     " FROM d.main.made WHERE a <> 77 AND NOT a = 99",
     "grouped": "SELECT g, sum(a) AS s FROM d.main.made GROUP BY g",
-    "hashed": "SELECT count(*) AS n FROM (SELECT u, sum(a) AS s FROM d.main.made GROUP BY u) t WHERE s > 0",
+    # Each row a group of its own, which takes half as long again as three rows a group.
+    "hashed": "SELECT count(*) AS n FROM (SELECT n, sum(a) AS s FROM d.main.made GROUP BY n) t WHERE s > 0",
     "joined": "SELECT sum(x.a + y.a) AS s FROM d.main.made x JOIN d.main.made y ON x.n = y.n",
     "multiplied": "SELECT sum(x.a + y.a) AS s FROM d.main.made x JOIN d.main.made y ON x.m = y.m"
     " WHERE x.n % 8 = 0",
