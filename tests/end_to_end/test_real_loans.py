@@ -25,9 +25,8 @@ def _file() -> Path:
     given = os.environ.get("SANDBOX_GUARD_SBA")
     place = Path(given) if given else ROOT.parent / "shared/data/sba_loans.csv"
     if not place.exists():
-        if os.environ.get("CI"):
-            pytest.fail("the SBA file is neither at SANDBOX_GUARD_SBA nor at ../shared/data")
-        pytest.skip("the SBA file is not here (SANDBOX_GUARD_SBA)")
+        required = "sba" in os.environ.get("SANDBOX_GUARD_REQUIRE", "").split(",")
+        (pytest.fail if required else pytest.skip)("the SBA file is not here (SANDBOX_GUARD_SBA)")
     return place
 
 
@@ -66,8 +65,8 @@ RATE = """
 
 
 def test_default_rate_by_state_lies_in_its_interval(loans: Bench) -> None:
-    """Asked five times over (a hair's breadth apart in price, so that each is a draw of its own): 95 % of
-    intervals hold, so that 90 % of one ask's 51 would fail once in twenty runs by chance alone."""
+    """Asked five times over (a hair's breadth apart in price, so that each is a draw of its own): of 255 intervals that
+    hold with 95 %, fewer than 85 % do once in a thousand million runs."""
     exact = _exact("State")
     inside, states = 0, 0
     for ask in range(5):
@@ -88,30 +87,34 @@ def test_default_rate_by_state_lies_in_its_interval(loans: Bench) -> None:
             inside += low <= defaults / n <= high
             if n > 500:
                 assert (high - low) / 2 <= 0.05, (state, n, rate, low, high)
-    assert inside >= 0.9 * states, f"{inside} of {states}"
+    assert inside >= 0.85 * states, f"{inside} of {states}"
 
 
 def test_average_loan_by_fiscal_year_is_near(loans: Bench) -> None:
-    seen = loans.ask(
-        "SELECT ApprovalFY, count(*) AS loans, avg(LEAST(GrAppv, 1000000)) AS average_loan"
-        " FROM sba_loan WHERE ApprovalFY BETWEEN 1980 AND 2006 GROUP BY ApprovalFY ORDER BY ApprovalFY",
-        rho=WHOLE_BUDGET,
-    )
-    assert seen.answer is not None, seen.message
-    columns = _columns(seen.answer)
-    assert columns["ApprovalFY"] == list(range(1980, 2007))
+    """Five times over too: of 55 intervals that hold with 95 %, fewer than 70 % do once in a thousand million runs."""
     exact: dict[int, list[int]] = defaultdict(list)
     with _file().open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             exact[int(row["ApprovalFY"])].append(min(int(row["GrAppv"]), 1_000_000))
     inside, years = 0, 0
-    for year, (low, high) in zip(columns["ApprovalFY"], _interval(seen.answer, "average_loan"), strict=True):
-        if len(exact.get(year, ())) < 30:
-            continue
-        years += 1
-        average = sum(exact[year]) / len(exact[year])
-        inside += low is not None and high is not None and low <= average <= high
-    assert years == 11
+    for ask in range(5):
+        seen = loans.ask(
+            "SELECT ApprovalFY, count(*) AS loans, avg(LEAST(GrAppv, 1000000)) AS average_loan"
+            " FROM sba_loan WHERE ApprovalFY BETWEEN 1980 AND 2006 GROUP BY ApprovalFY ORDER BY ApprovalFY",
+            rho=WHOLE_BUDGET - ask * 1e-6,
+        )
+        assert seen.answer is not None, seen.message
+        columns = _columns(seen.answer)
+        assert columns["ApprovalFY"] == list(range(1980, 2007))
+        for year, (low, high) in zip(
+            columns["ApprovalFY"], _interval(seen.answer, "average_loan"), strict=True
+        ):
+            if len(exact.get(year, ())) < 30:
+                continue
+            years += 1
+            average = sum(exact[year]) / len(exact[year])
+            inside += low is not None and high is not None and low <= average <= high
+    assert years == 5 * 11
     assert inside >= 0.7 * years, f"{inside} of {years}"
 
 

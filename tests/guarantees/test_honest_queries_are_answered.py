@@ -89,9 +89,9 @@ def test_is_answered_rightly(city: tuple[Bench, duckdb.DuckDBPyConnection], quer
     _compare(_table(seen.answer), rows, 1e-2 if query["id"] in QUANTILES else 1e-3)
 
 
-WIDTHS = 6
-"""Half-widths of 95 % beyond which an answer is wrong: Laplace noise passes them once in 10^7 cells (its half-width
-is ln 20 = 3 scales, and e^-18 is left), Gaussian noise never."""
+WIDTHS = 8
+"""Half-widths of 95 % beyond which an answer is wrong: Laplace noise passes them once in 10^10 cells (its half-width
+is ln 20 = 3 scales, and e^-24 is left), Gaussian noise never."""
 
 Cell = tuple[Any, float]
 """A value and the half-width of its interval, 0 where it has none."""

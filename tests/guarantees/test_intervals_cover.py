@@ -54,9 +54,10 @@ def _covered(city: Bench, asks: int, rho: float) -> dict[str, float]:
 
 
 def test_intervals_hold_95_times_in_100(city: Bench) -> None:
-    """40 asks, 12 districts: 480 intervals a column, so that chance alone stays within 91 and 99 %."""
-    for name, part in _covered(city, 40, rho=8.0).items():
-        assert 0.91 <= part <= 0.99, (name, part)
+    """100 asks, 12 districts: 1,200 intervals a column, of which 60 miss: 109 do once in 10^8 runs, 17 once in 10^10.
+    Half-widths a fifth too narrow, or a third too wide, are seen."""
+    for name, part in _covered(city, 100, rho=8.0).items():
+        assert 0.91 <= part <= 0.985, (name, part)
 
 
 @pytest.mark.long

@@ -129,7 +129,8 @@ def test_thresholded_release_drops_the_threshold_and_empty_keys() -> None:
 def test_certain_keys_appear() -> None:
     mechanism = ThresholdedGaussian.within(3, 1, 3, Amount(RHO_UNITS // 10, 10**8))
     counts = np.full(3000, mechanism.certain(0.95), dtype=np.int64)
-    assert mechanism.release(counts)[0].mean() > 0.93
+    # Of 3,000 at 95 %, 93 % is missed once in a million runs and 92 % once in 10^11.
+    assert mechanism.release(counts)[0].mean() > 0.92
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
@@ -167,7 +168,9 @@ def test_simulated_noise_is_of_the_same_kind(mechanism: Gaussian | Laplace) -> N
     simulated = mechanism.simulate_noise(40_000, rng)
     assert simulated.dtype == np.int64
     real = mechanism.release(np.zeros(8_000, dtype=np.int64))
-    assert stats.ks_2samp(simulated, real).pvalue > 1e-5
+    # Once in 10^8 a fair pair is told apart; a scale off by a third, which
+    # moves the curve by more than 5 % where 3.8 % is seen, always.
+    assert stats.ks_2samp(simulated, real).pvalue > 1e-8
     h = mechanism.half_width()
     assert (np.abs(simulated) <= h).mean() > 0.95 - 0.006
 
