@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from sandbox_guard.privacy.account import to_epsilon
 from sandbox_guard.release_time import write
 from sandbox_guard.vault import ANALYSE, QUERY, Config, Listen, application
 from tests.costs import COSTS
+from tests.ports import free_port
 
 TOKEN = "token-of-this-notebook"
 POLICIES = Path("policies").absolute()
@@ -53,7 +53,7 @@ def serving(home: Path, *, member: str, project: str, state: Path) -> Iterator[R
     ledger.apply(Terms.model_validate(compile_terms(policies)), Act(actor="test", reason="test"))
     token = ledger.open_sandbox(Asker(member=member, project=project), "hub").token
     with ExitStack() as stack:
-        ledger_port, hub_port = _free_port(), _free_port()
+        ledger_port, hub_port = free_port(), free_port()
         checkpoints = state / "checkpoints"
         checkpoints.mkdir()
         stack.enter_context(_running(create_app(ledger, {HUB: "hub"}, checkpoints), port=ledger_port))
@@ -104,9 +104,3 @@ def _running(app: FastAPI, *, port: int = 0, uds: Path | None = None) -> Iterato
     finally:
         server.should_exit = True
         thread.join(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -40,8 +40,9 @@ from tests.corpus.make_small import build
 from tests.costs import CORES, Untimed
 from tests.ledgers import ACT, ALICE, BOB, open_ledger, question, request, terms
 from tests.local import LocalFinisher
+from tests.ports import free_port
 from tests.postgres import Cluster, cluster
-from tests.product import _free_port, _running
+from tests.product import _running
 from tests.seam import loaded
 
 STEPS: dict[str, tuple[Any, str, bool]] = {
@@ -122,6 +123,13 @@ def _work(url: str, folder: Path, step: str, time_round: int, told: Any) -> None
     told.send(("released", release.body))
 
 
+def _clean() -> Any:
+    """Processes that have none of this one's threads, whose locks a plain fork could take along."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 def _heard(pipe: Any) -> dict[str, str]:
     heard = {}
     while pipe.poll():
@@ -138,9 +146,9 @@ def test_killed_at_a_step(url: str, tmp_path: Path, step: str, time_round: int) 
     before = open_ledger(url, tmp_path)
     before.apply(terms(), ACT)
     before.close()
-    fork = multiprocessing.get_context("fork")
-    pipe, told = fork.Pipe(duplex=False)
-    worker = fork.Process(target=_work, args=(url, tmp_path, step, time_round, told))
+    clean = _clean()
+    pipe, told = clean.Pipe(duplex=False)
+    worker = clean.Process(target=_work, args=(url, tmp_path, step, time_round, told))
     worker.start()
     worker.join()
     told.close()
@@ -201,11 +209,11 @@ def _rounds(url: str, folder: Path, kill: Callable[[Any], None], rounds: int) ->
     ledger = open_ledger(url, folder)
     ledger.apply(terms(population=million, dataset=million, project=million, member=million), ACT)
     ledger.close()
-    fork = multiprocessing.get_context("fork")
+    clean = _clean()
     acknowledged: dict[str, str] = {}
     for number in range(rounds):
-        pipe, told = fork.Pipe(duplex=False)
-        worker = fork.Process(target=_keep_charging, args=(url, folder, told, number))
+        pipe, told = clean.Pipe(duplex=False)
+        worker = clean.Process(target=_keep_charging, args=(url, folder, told, number))
         worker.start()
         told.close()
         assert pipe.poll(60), "writing was under way"
@@ -333,7 +341,7 @@ def served(tmp_path: Path) -> Iterator[tuple[LedgerStore, str, str]]:
     ledger.apply(Terms.model_validate(compile_terms(small.policies())), ACT)
     token = ledger.open_sandbox(_member(), "hub").token
     (tmp_path / "checkpoints").mkdir()
-    port = _free_port()
+    port = free_port()
     with _running(create_app(ledger, {}, tmp_path / "checkpoints"), port=port):
         yield ledger, f"http://127.0.0.1:{port}", token
 
@@ -356,8 +364,7 @@ def _vault(
 
 
 def _asked(*arguments: Any) -> tuple[int | None, dict[str, Any]]:
-    clean = multiprocessing.get_context("forkserver")
-    clean.set_forkserver_preload([__name__])
+    clean = _clean()
     pipe, told = clean.Pipe(duplex=False)
     vault = clean.Process(target=_vault, args=(*arguments, told))
     vault.start()
@@ -406,7 +413,7 @@ def test_the_service_killed_comes_back_by_itself_and_nobody_notices(tmp_path: Pa
     million = 10**6
     ledger.apply(terms(population=million, dataset=million, project=million, member=million), ACT)
     token = ledger.open_sandbox(ALICE, "hub").token
-    port = _free_port()
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     environment = {**os.environ, "SANDBOX_GUARD_HOME": str(tmp_path), "SANDBOX_GUARD_LEDGER_PORT": str(port)}
     command = [sys.executable, "-m", "sandbox_guard.ledger.service"]

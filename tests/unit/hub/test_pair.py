@@ -13,8 +13,8 @@ import pytest
 
 from hub.pair import NOTEBOOK_ENDED, VAULT_ENDED, Half, Order
 
-SLEEP = "import time; time.sleep(60)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+SLEEP = "import time; time.sleep(600)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 
 
 def half(directory: Path, name: str, code: str) -> Half:
@@ -41,7 +41,7 @@ def started(directory: Path, vault: str, notebook: str | None) -> subprocess.Pop
 
 
 def pid(directory: Path, name: str) -> int:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         text = (directory / f"{name}.pid").read_text() if (directory / f"{name}.pid").exists() else ""
         if text:
@@ -51,7 +51,7 @@ def pid(directory: Path, name: str) -> int:
 
 
 def gone(process: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             if Path(f"/proc/{process}/stat").read_text().split()[2] == "Z":
@@ -69,7 +69,7 @@ def test_when_one_half_ends_so_does_the_other(tmp_path: Path, dies: str, other: 
     pair = started(tmp_path, SLEEP, SLEEP)
     first, second = pid(tmp_path, dies), pid(tmp_path, other)
     os.kill(first, signal.SIGKILL)
-    assert pair.wait(10) == code
+    assert pair.wait(60) == code
     assert gone(second)
 
 
@@ -79,7 +79,7 @@ def test_when_the_pair_ends_both_halves_do(tmp_path: Path, number: signal.Signal
     halves = pid(tmp_path, "vault"), pid(tmp_path, "notebook")
     time.sleep(0.3)
     pair.send_signal(number)
-    pair.wait(10)
+    pair.wait(60)
     assert all(map(gone, halves))
 
 
@@ -88,7 +88,7 @@ def test_a_half_that_will_not_stop_is_killed(tmp_path: Path) -> None:
     vault = pid(tmp_path, "vault")
     time.sleep(0.5)
     pair.terminate()
-    pair.wait(15)
+    pair.wait(60)
     assert gone(vault)
 
 
@@ -98,7 +98,7 @@ def test_a_half_inherits_nothing(tmp_path: Path) -> None:
         pair = started(tmp_path, "import os; print(sorted(os.environ))", None)
     finally:
         del os.environ["SECRET_OF_THE_HUB"]
-    assert pair.wait(10) == VAULT_ENDED
+    assert pair.wait(60) == VAULT_ENDED
     said = (tmp_path / "log" / "vault.log").read_text()
     assert "ONLY" in said
     assert "SECRET" not in said

@@ -18,7 +18,8 @@ from sandbox_guard.ledger.wire import Subject, Terms
 from sandbox_guard.policy.model import Policies
 from sandbox_guard.policy.terms import compile_terms
 from tests.ledgers import ACT, open_ledger
-from tests.product import _free_port, _running
+from tests.ports import free_port
+from tests.product import _running
 
 
 class Machine:
@@ -61,7 +62,7 @@ class Lins(Sandboxed, Machine):
 def ledger(home: Path, policies: Policies, monkeypatch: pytest.MonkeyPatch) -> Iterator[LedgerStore]:
     from hub.deployment import deployment
 
-    port = _free_port()
+    port = free_port()
     monkeypatch.setenv("SANDBOX_GUARD_LEDGER_PORT", str(port))
     deployment.cache_clear()
     (home / "keys").mkdir()
@@ -119,7 +120,7 @@ def test_a_suspended_member_is_told_why_no_sandbox_starts(ledger: LedgerStore) -
 
 
 def test_a_ledger_that_is_away_ends_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SANDBOX_GUARD_LEDGER_PORT", str(_free_port()))
+    monkeypatch.setenv("SANDBOX_GUARD_LEDGER_PORT", str(free_port()))
     (home / "keys").mkdir()
     (home / "keys" / "hub.token").write_text("hub")
     running = Lins()

@@ -25,6 +25,7 @@ from hub.portal.ledger import Ledger
 from hub.portal.sandboxes import Sandboxes
 from hub.portal.signin import SignIn
 from hub.portal.site import Site
+from sandbox_guard.engines.duckdb import Limits
 from sandbox_guard.ledger.service import HUB, PORTAL
 from sandbox_guard.ledger.service import create_app as ledger_app
 from sandbox_guard.ledger.store import LedgerStore
@@ -33,9 +34,12 @@ from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Policies
 from sandbox_guard.policy.terms import compile_terms
 from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.release_time import write
 from sandbox_guard.vault import Config, Listen, application
 from tests import city
-from tests.product import POLICIES, _free_port, _running
+from tests.costs import COSTS
+from tests.ports import free_port
+from tests.product import POLICIES, _running
 
 PREFIX = "/services/portal/"
 SERVICE_TOKEN = "the-portal-itself"
@@ -164,7 +168,7 @@ def _portal(stack: ExitStack, state: Path, policies: Policies, *, address: str) 
     ledger.apply(Terms.model_validate(compile_terms(policies)), Act(actor="wu", reason="test"))
     (state / "checkpoints").mkdir()
     hub = FakeHub(policies)
-    hub_port, ledger_port = _free_port(), _free_port()
+    hub_port, ledger_port = free_port(), free_port()
     tokens = {PORTAL: "portal", HUB: "hub"}
     stack.enter_context(_running(ledger_app(ledger, tokens, state / "checkpoints"), port=ledger_port))
     stack.enter_context(_running(hub.app(), port=hub_port))
@@ -199,11 +203,15 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def answering(tmp_path: Path, policies: Policies, town: Path) -> Iterator[Portal]:
     """A portal behind which bank1's vault of the project green-credit runs: the real one."""
-    vault_port = _free_port()
+    vault_port = free_port()
     server = access.server_name("green-credit", access.Kind.ANALYSES)
     with ExitStack() as stack:
         portal = _portal(stack, tmp_path, policies, address=f"http://127.0.0.1:{vault_port}/")
         ledger_url = str(portal.site.ledger._http.base_url)
+        rates = tmp_path / "rates.json"
+        write(
+            rates, Limits(), COSTS
+        )  # else each vault would measure this machine for seconds, and busy ones wrongly
         config = Config(
             member="bank1",
             project="green-credit",
@@ -220,6 +228,7 @@ def answering(tmp_path: Path, policies: Policies, town: Path) -> Iterator[Portal
             prefix=f"/user/bank1/{server}/",
             backend="process",
             workers=1,
+            rates=rates,
         )
         stack.enter_context(_running(application(config), port=vault_port))
         portal.hub.ready.add(f"bank1/{server}")

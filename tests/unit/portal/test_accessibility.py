@@ -10,7 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.product import _free_port, _running
+from tests.ports import free_port
+from tests.product import _running
 from tests.unit.portal.conftest import COOKIE, PREFIX, Portal, token_of
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -37,7 +38,9 @@ def browser() -> Iterator[Browser]:
             pytest.fail("Chromium is required and not installed")
         pytest.skip("Chromium is not installed")
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
 
 
 def window(browser: Browser, base: str, name: str, language: str) -> Page:
@@ -48,6 +51,7 @@ def window(browser: Browser, base: str, name: str, language: str) -> Page:
             {"name": "sandbox-guard-language", "value": language, "url": base},
         ]
     )
+    context.set_default_timeout(90_000)  # milliseconds, on a busy machine
     return context.new_page()
 
 
@@ -58,7 +62,7 @@ def violations(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_axe_finds_nothing_on_any_page(portal: Portal, browser: Browser, language: str) -> None:
-    port = _free_port()
+    port = free_port()
     base = f"http://127.0.0.1:{port}"
     with _running(portal.app, port=port):
         found: list[str] = []
@@ -76,7 +80,7 @@ def test_axe_finds_nothing_on_any_page(portal: Portal, browser: Browser, languag
 
 
 def test_form_mistakes_and_result_by_keyboard(answering: Portal, browser: Browser) -> None:
-    port = _free_port()
+    port = free_port()
     base = f"http://127.0.0.1:{port}"
     with _running(answering.app, port=port):
         page = window(browser, base, "bank1", "en")
