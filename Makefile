@@ -28,15 +28,21 @@ reset-password: ## 重设密码 / new password for WHO=<user>
 # after the other, and nothing beside.
 ALONE := $(addprefix tests/guarantees/,test_release_time_tells_nothing.py test_twelve_members_are_answered_in_time.py \
   test_any_part_may_be_killed.py test_sandbox_is_sealed.py \
-  test_walls_of_bubblewrap_hold.py) tests/end_to_end
+  test_walls_of_bubblewrap_hold.py) tests/unit/test_window.py tests/end_to_end
+
+# Those that bear company first, then those that do not. What fails in the first keeps nobody from seeing the second.
+define tests
+	@failed=0; set -x; \
+	$(BIN)/python -m pytest -q $(1) -n auto --dist loadfile $(addprefix --ignore=,$(ALONE)) || failed=1; \
+	$(BIN)/python -m pytest -q $(1) $(ALONE) || failed=1; \
+	{ set +x; } 2>/dev/null; exit $$failed
+endef
 
 test: install ## 测试 / tests, whole sandboxes too where they can be started
-	$(BIN)/python -m pytest -q -m "not long" -n auto --dist loadfile $(addprefix --ignore=,$(ALONE))
-	$(BIN)/python -m pytest -q -m "not long" $(ALONE)
+	$(call tests,-m "not long" --durations 15)
 
 test-long: install ## 长测试 / the long tests too
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --timeout 3600 $(addprefix --ignore=,$(ALONE))
-	$(BIN)/python -m pytest -q --timeout 3600 $(ALONE)
+	$(call tests,--timeout 3600)
 
 check: install ## 代码检查 / lint, types, import layers, locks
 	$(BIN)/ruff check .

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,12 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
 FIRMS = 2_000
 """Enough for every query of the welcome notebook to find its groups."""
+PATIENCE = 90.0
+"""Seconds that a busy machine may take for one step: what happens at all happens sooner, and is not waited for."""
+expect.set_options(timeout=1000 * PATIENCE)
 
 VARIABLES = (
     "PORT",
@@ -57,16 +61,8 @@ class Product:
         )
 
 
-def free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-
-
 def environment_of(home: Path) -> dict[str, str]:
-    ports = dict(zip(VARIABLES, map(str, free_ports(len(VARIABLES))), strict=True))
+    ports = {name: str(free_port()) for name in VARIABLES}
     return {
         **os.environ,
         **ports,
@@ -78,7 +74,7 @@ def environment_of(home: Path) -> dict[str, str]:
     }
 
 
-def launch(environment: dict[str, str], patience: float = 240.0) -> Product:
+def launch(environment: dict[str, str], patience: float = 400.0) -> Product:
     """Start the launcher and read what it says until everything is up."""
     if not (ROOT / "node_modules").is_dir():
         subprocess.run([sys.executable, "hub/install.py"], cwd=ROOT, check=True)
@@ -117,7 +113,7 @@ def stop(product: Product) -> float:
     """Ctrl-C; how many seconds it took."""
     started = time.monotonic()
     product.launcher.send_signal(signal.SIGINT)
-    product.launcher.communicate(timeout=30)
+    product.launcher.communicate(timeout=PATIENCE)
     return time.monotonic() - started
 
 
@@ -140,10 +136,20 @@ def browser() -> Iterator[Browser]:
             pytest.fail(message)
         pytest.skip(message)
     with sync_playwright() as playwright:
-        # Chromium's own sandbox does not run as root; what it opens here is ours.
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        # Chromium's own sandbox does not run as root; what it opens here is ours. In a container /dev/shm is small.
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+        started = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=arguments, timeout=1000 * PATIENCE
+        )
         yield started
         started.close()
+
+
+def new_context(browser: Browser) -> BrowserContext:
+    """A fresh session of a browser that speaks Chinese."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="zh-CN")
+    context.set_default_timeout(1000 * PATIENCE)
+    return context
 
 
 SignIn = Callable[[str], Page]
@@ -152,7 +158,7 @@ SignIn = Callable[[str], Page]
 @contextmanager
 def session(product: Product, browser: Browser, name: str) -> Iterator[Page]:
     """A page of a fresh browser session, at this person's projects."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="zh-CN")
+    context = new_context(browser)
     page = context.new_page()
     page.goto(product.address)
     page.fill("#username_input", name)

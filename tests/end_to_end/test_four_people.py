@@ -25,9 +25,9 @@ from playwright.sync_api import Browser, Page, Response, expect
 
 from tests.end_to_end.conftest import ROOT, Product, SignIn, session
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
-READY = 90_000
+READY = 120_000
 """Milliseconds that a sandbox may take to open on a busy machine."""
 
 SBA_POLICIES = ROOT / "tests" / "data" / "sba" / "policies"
@@ -139,8 +139,8 @@ def test_the_researcher_reads_numbers_with_their_margins(
     }
     exact = firms_by_district(product.home)
     assert released.keys() == exact.keys()
-    # Each of 16 intervals holds with 95 %: fewer than 11 happens once in a hundred thousand runs.
-    assert sum(abs(number - exact[d]) <= margin for d, (number, margin) in released.items()) >= 11
+    # Each of 16 intervals holds with 95 %: fewer than 9 happens once in 60 million runs.
+    assert sum(abs(number - exact[d]) <= margin for d, (number, margin) in released.items()) >= 9
     assert released != {d: (n, m) for (d, n), (_, m) in zip(exact.items(), released.values(), strict=True)}
 
     lins_page.evaluate("i => jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start')", index)

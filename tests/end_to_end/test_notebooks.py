@@ -93,7 +93,9 @@ def test_a_notebook_runs_to_its_end(
     monkeypatch.setenv("SANDBOX_GUARD_SAMPLES", str(vault.samples))
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)  # type: ignore[no-untyped-call]
     assert all(not cell.get("outputs") for cell in notebook.cells), "notebooks are handed out without outputs"
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(desk)}}).execute()
+    NotebookClient(
+        notebook, timeout=300, startup_timeout=300, resources={"metadata": {"path": str(desk)}}
+    ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"] == []
     shown = "\n".join(o.data.get("text/html", "") for o in outputs if "data" in o)

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import ROOT, environment_of, launch, stop
+from tests.end_to_end.conftest import PATIENCE, ROOT, environment_of, launch, stop
 
 PASSWORD = re.compile(r"\b\w{4}(?:-\w{4}){3}\b")
 
@@ -27,7 +27,7 @@ def launcher(environment: dict[str, str], *words: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -60,7 +60,9 @@ def test_life_of_a_deployment(tmp_path: Path) -> None:
     """First run, a second beside it, a service killed, Ctrl-C, a second run that keeps everything."""
     home = tmp_path / "var"
     environment = {**environment_of(home), "FIRMS": "200"}
+    started = time.monotonic()
     first = launch(environment)
+    everything = time.monotonic() - started
     assert set(first.passwords) == {"lin", "chen", "bank1", "zhou", "wu"}
 
     beside = launcher(environment, "run")
@@ -71,15 +73,18 @@ def test_life_of_a_deployment(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o077 == 0, path
 
     kill("hub.portal", environment)
-    assert eventually(lambda: httpx.get(f"{first.address}/services/portal/health").status_code == 200)
+    assert eventually(
+        lambda: httpx.get(f"{first.address}/services/portal/health", timeout=PATIENCE).status_code == 200
+    )
 
-    assert stop(first) < 10
+    assert stop(first) < 30, "ten seconds, and three times that on a busy machine"
     assert not processes(environment)
 
     started = time.monotonic()
     second = launch(environment)
     try:
-        assert time.monotonic() - started < 30
+        # It makes nothing anew, so it is no slower than the first, whatever the machine does beside.
+        assert time.monotonic() - started < max(60, 2 * everything)
         assert second.passwords == {}
         assert not PASSWORD.search(second.said)
         assert all(name in second.said for name in first.passwords)
@@ -87,7 +92,7 @@ def test_life_of_a_deployment(tmp_path: Path) -> None:
         assert versions == ["1"]
     finally:
         stopped = launcher(environment, "stop")
-        second.launcher.communicate(timeout=30)
+        second.launcher.communicate(timeout=PATIENCE)
     assert stopped.returncode == 0
     assert not processes(environment)
 
@@ -97,10 +102,10 @@ def test_a_killed_launcher_leaves_nothing_running_and_the_next_run_goes_on(tmp_p
     environment = {**environment_of(tmp_path / "var"), "FIRMS": "200"}
     first = launch(environment)
     os.kill(first.launcher.pid, signal.SIGKILL)
-    first.launcher.communicate(timeout=30)
+    first.launcher.communicate(timeout=PATIENCE)
     assert eventually(lambda: not processes(environment))
     again = launch(environment)
-    assert stop(again) < 10
+    assert stop(again) < 30
 
 
 # ---------------------------------------------------------------------------------------------
@@ -124,7 +129,7 @@ def kill(module: str, environment: dict[str, str]) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def eventually(holds: object, patience: float = 20.0) -> bool:
+def eventually(holds: object, patience: float = PATIENCE) -> bool:
     assert callable(holds)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
@@ -137,4 +142,4 @@ def eventually(holds: object, patience: float = 20.0) -> bool:
     return False
 
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)

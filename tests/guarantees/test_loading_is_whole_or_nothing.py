@@ -73,27 +73,31 @@ def kill_at_random(tmp_path: Path, times: int) -> None:
     load_source(tmp_path / "other", large)
     lasts = time.monotonic() - began
     rng = random.Random(1)
-    killed = 0
-    answering = []
-    for _ in range(times):
+    answering: list[list[Any]] = []
+    while len(answering) < times:
         process = subprocess.Popen(
             [sys.executable, "-c", LOADING, str(home), str(large)], stdout=subprocess.PIPE, cwd=ROOT
         )
         assert process.stdout is not None
         process.stdout.readline()
+        began = time.monotonic()
         try:
             process.wait(timeout=rng.uniform(0, lasts * 0.95))
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
+        if process.wait() == -signal.SIGKILL:
+            answering.append(contents(home))
+        else:
+            # The kill came too late: the one that was measured was slower. Once more on the data of before.
+            lasts = min(lasts, time.monotonic() - began) / 2
+            load_source(home, small)
         process.stdout.close()
-        answering.append(contents(home))
-    assert killed > times // 2, "most of the kills must have hit a load"
     load_source(home, large)
     after = contents(home)
     # A kill between the new version's being put in place and the end of the process comes too late to stop it.
-    replaced = answering.index(after) if after in answering else times
-    assert answering == [before] * replaced + [after] * (times - replaced), "one whole version must answer"
+    assert before in answering and all(each in (before, after) for each in answering), (
+        "one whole version answers"
+    )
     insist_on_order(home)
     ranks = "SELECT count(*), count(DISTINCT (__unit, __rank)), count(DISTINCT loan_id) FROM loans"
     assert loading.stored(home, ranks) == [(ROWS, ROWS, ROWS)]

@@ -21,6 +21,7 @@ from hub.containers import Role
 from tests.sealed.attempts import ATTEMPTS
 from tests.sealed.sandboxes import (
     CONTROLS,
+    LONG,
     Hub,
     Sandbox,
     Seen,
@@ -37,7 +38,7 @@ from tests.sealed.sandboxes import (
 )
 
 PROJECT = "credit-inclusion"
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 TRIES = 3
 """A machine that runs other tests beside may miss a release time, which is a Fault: what was paid is not paid again."""
@@ -83,7 +84,7 @@ def run_welcome(sandbox: Sandbox) -> str:
         + ["/opt/sandbox-guard/bin/python", *words, "welcome.ipynb"],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
     if done.returncode != 0:
@@ -114,7 +115,7 @@ def test_only_the_protection_seals_it(protection: str, setting: Setting) -> None
     if protection == "host on the bridge":
         facts = {**facts, "gateway": facts["control_gateway"]}
     with control(setting, protection) as container:
-        seen = tried(container, names, facts)
+        seen = tried(container, names, facts, LONG)
     assert {name: evidence for name, (outcome, evidence) in seen.items() if outcome != "worked"} == {}
 
 
@@ -122,7 +123,7 @@ def test_the_way_to_the_vault_is_open(setting: Setting) -> None:
     """So that the seal is not that of a sandbox in which nothing works."""
     facts = {**setting.facts, "their_vault": ["vault", 8080], "their_gate": ["gate", 8081]}
     names = ["connect_to_the_neighbours_vault", "connect_to_the_neighbours_gate"]
-    seen = tried(setting.own.container(Role.NOTEBOOK), names, facts)
+    seen = tried(setting.own.container(Role.NOTEBOOK), names, facts, LONG)
     assert {outcome for outcome, _ in seen.values()} == {"worked"}, seen
 
 
@@ -138,10 +139,10 @@ def test_the_welcome_notebook_runs_to_its_end(setting: Setting) -> None:
 def test_a_disk_filler_is_ended_and_its_neighbour_is_not(setting: Setting, hub: Hub) -> None:
     def run(*words: str) -> None:
         container = setting.own.container(Role.NOTEBOOK)
-        subprocess.run(["docker", "exec", container, *words], capture_output=True, timeout=120, check=False)
+        subprocess.run(["docker", "exec", container, *words], capture_output=True, timeout=400, check=False)
 
     run("dd", "if=/dev/zero", "of=/home/guard/junk", "bs=1M", "count=1200")
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while hub.server("lin", PROJECT):
         assert time.monotonic() < deadline, "its home is past the limit, and it still runs"
         time.sleep(0.5)
@@ -155,7 +156,7 @@ def test_only_a_stronger_token_opens_the_hub(setting: Setting, hub: Hub) -> None
     """Last: with it, a member's server is stopped."""
     names = [attempt.name for attempt in ATTEMPTS.values() if attempt.control == "stronger token"]
     stronger = replace(setting, facts={**setting.facts, "token": hub.token})
-    seen = tried(setting.own.container(Role.NOTEBOOK), names, stronger.facts)
+    seen = tried(setting.own.container(Role.NOTEBOOK), names, stronger.facts, LONG)
     assert {name: evidence for name, (outcome, evidence) in seen.items() if outcome != "worked"} == {}
 
 

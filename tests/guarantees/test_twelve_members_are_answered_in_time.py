@@ -102,6 +102,7 @@ def asked_for(seconds: float, late: float) -> None:
         assert verify(found.ledger.export(), found.ledger.public_key).good
 
 
+@pytest.mark.wall_clock
 def test_twelve_members_at_once() -> None:
     asked_for(seconds=12, late=1 / 6)
 

@@ -19,11 +19,11 @@ from hub.access import Kind, server_name
 from tests.end_to_end.conftest import environment_of, launch, stop
 from tests.sealed import walls
 from tests.sealed.attempts import ATTEMPTS
-from tests.sealed.sandboxes import Hub, Seen, host_services
+from tests.sealed.sandboxes import LONG, Hub, Seen, host_services
 from tests.sealed.walls import CONTROLS, HERE_ONLY, OPEN, Place, control, facts_of, need_bubblewrap, tried
 
 PROJECT = "credit-inclusion"
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_only_the_protection_holds(
         if attempt.control == protection and attempt.name not in HERE_ONLY
     ]
     with control(own, protection, tmp_path) as command:
-        seen = tried(names, facts, command)
+        seen = tried(names, facts, command, LONG)
     assert {name: evidence for name, (outcome, evidence) in seen.items() if outcome != "worked"} == {}
 
 
@@ -101,7 +101,7 @@ def test_the_welcome_notebook_runs_to_its_end(own: Place) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -112,5 +112,5 @@ def test_the_welcome_notebook_runs_to_its_end(own: Place) -> None:
 def test_only_a_stronger_token_opens_the_hub(own: Place, facts: dict[str, Any], hub: Hub) -> None:
     """Last: with it, a member's server is stopped."""
     names = [attempt.name for attempt in ATTEMPTS.values() if attempt.control == "stronger token"]
-    seen = tried(names, {**facts, "token": hub.token}, own.walls.command)
+    seen = tried(names, {**facts, "token": hub.token}, own.walls.command, LONG)
     assert {name: evidence for name, (outcome, evidence) in seen.items() if outcome != "worked"} == {}

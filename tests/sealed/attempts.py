@@ -1,6 +1,6 @@
 """What user code tries in a notebook's container. Runs there, on Python's own library alone.
 
-    python attempts.py '{"names": […], "facts": {…}}'   →   {"name": ["worked" | "sealed" | "broken", evidence]}
+    python attempts.py '{"names": […], "facts": {…}, "patience": 2}'   →   {"name": ["worked" | "sealed" | "broken", evidence]}
 
 An attempt returns evidence when it worked, nothing or an OSError when it did not. Any other exception means that
 the attempt itself is broken, which is no seal. `control` names the one protection whose removal lets it work
@@ -52,6 +52,9 @@ def attempt(kind: str, control: str) -> Callable[[Callable[[Facts], object]], Ca
 
 libc = ctypes.CDLL(None, use_errno=True)
 
+PATIENCE = 2.0
+"""Seconds that a packet is waited for; where it should arrive the order says more, for a machine that is busy."""
+
 
 def call(number: int, *arguments: object) -> int:
     """A system call by its number on x86-64; raises OSError as Python does."""
@@ -64,7 +67,7 @@ def call(number: int, *arguments: object) -> int:
 
 def tcp(host: str, port: int, *, device: str = "", say: bytes = b"") -> object:
     with socket.socket() as connection:
-        connection.settimeout(2)
+        connection.settimeout(PATIENCE)
         if device:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         connection.connect((host, port))
@@ -76,7 +79,7 @@ def tcp(host: str, port: int, *, device: str = "", say: bytes = b"") -> object:
 
 def udp(host: str, port: int, message: bytes, *, device: str = "") -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
-        connection.settimeout(2)
+        connection.settimeout(PATIENCE)
         if device:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         connection.sendto(message, (host, port))
@@ -92,7 +95,9 @@ def http(url: str, token: str = "", method: str = "GET") -> object:
     """The answer's status if it was let through."""
     request = urllib.request.Request(url, method=method, headers={"Authorization": f"token {token}"})
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            request, timeout=PATIENCE + 5
+        ) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         if error.code in (401, 403, 404):
@@ -282,15 +287,20 @@ def find_a_gateway_that_answers(facts: Facts) -> object:
     gateways = [socket.inet_ntoa(struct.pack("<L", int(way, 16))) for way in ways]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
         connection.sendto(b"hello", (facts["outside"], facts["udp"]))
-    time.sleep(0.5)
-    with open("/proc/net/arp") as neighbours:
-        return [line for line in neighbours if line.split()[0] in gateways and line.split()[2] == "0x2"]
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        with open("/proc/net/arp") as neighbours:
+            found = [line for line in neighbours if line.split()[0] in gateways and line.split()[2] == "0x2"]
+        if found:
+            return found
+    return None
 
 
 @attempt("network", "outward network")
 def ping_outside(facts: Facts) -> object:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as connection:
-        connection.settimeout(2)
+        connection.settimeout(PATIENCE)
         connection.sendto(struct.pack("!BBHHH8s", 8, 0, 0, 0, 1, b"exfiltra"), (facts["outside"], 0))
         return connection.recv(100)
 
@@ -370,7 +380,7 @@ def find_the_neighbour_by_name(facts: Facts) -> object:
 @attempt("neighbours", "neighbour's network")
 def ping_the_neighbour(facts: Facts) -> object:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as connection:
-        connection.settimeout(2)
+        connection.settimeout(PATIENCE)
         connection.sendto(
             struct.pack("!BBHHH8s", 8, 0, 0, 0, 1, b"neighbor"), (facts["their_notebook"][0], 0)
         )
@@ -542,7 +552,7 @@ def fork_without_end(facts: Facts) -> object:
         for _ in range(facts["processes"]):
             child = os.fork()
             if child == 0:
-                time.sleep(20)
+                time.sleep(120)
                 os._exit(0)
             children.append(child)
     finally:
@@ -651,7 +661,9 @@ def ask_the_kernel_for_the_load(facts: Facts) -> object:
 
 
 def main() -> None:
+    global PATIENCE
     order = json.loads(sys.argv[1])
+    PATIENCE = order.get("patience", PATIENCE)
     seen = {}
     for name in order["names"]:
         try:

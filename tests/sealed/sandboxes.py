@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from ipaddress import IPv4Network
@@ -39,7 +39,8 @@ Seen = dict[str, tuple[str, str]]
 
 @cache
 def subnet() -> str:
-    """Addresses that no network of this engine has: neither an installation's, nor what a killed run left."""
+    """Addresses that no network of this engine has, neither an installation's nor what a killed run left, and to which
+    this machine has no way already."""
     client = docker_engine()
     taken = [
         IPv4Network(each["Subnet"])
@@ -47,6 +48,10 @@ def subnet() -> str:
         for each in network["IPAM"]["Config"] or ()
         if ":" not in each["Subnet"]
     ]
+    for line in Path("/proc/net/route").read_text("ascii").splitlines()[1:]:
+        to, mask = (int.from_bytes(bytes.fromhex(line.split()[at])[::-1]) for at in (1, 7))
+        if mask:
+            taken.append(IPv4Network((to, mask.bit_count())))
     pools = [IPv4Network(f"10.{number}.0.0/16") for number in range(232, 252)]
     return str(next(pool for pool in pools if not any(pool.overlaps(each) for each in taken)))
 
@@ -95,8 +100,9 @@ class Hub:
         )
 
     def sign_in(self, name: str) -> None:
-        with httpx.Client(base_url=self.product.address, follow_redirects=True, trust_env=False) as browser:
-            deadline = time.monotonic() + 60
+        address = self.product.address
+        with httpx.Client(base_url=address, follow_redirects=True, trust_env=False, timeout=60) as browser:
+            deadline = time.monotonic() + 120
             while (page := browser.get("/hub/login")).status_code != 200 or "_xsrf" not in page.text:
                 assert time.monotonic() < deadline, page.text
                 time.sleep(0.5)
@@ -108,10 +114,10 @@ class Hub:
     def start(self, name: str, server: str) -> None:
         answer = self.api.post(f"users/{name}/servers/{server}")
         assert answer.status_code in (201, 202), answer.text
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while not self.server(name, server).get("ready"):
             assert self.server(name, server), "the start failed"
-            assert time.monotonic() < deadline, "the start took two minutes"
+            assert time.monotonic() < deadline, "the start took four minutes"
             time.sleep(0.3)
 
     def stop(self, name: str, server: str) -> None:
@@ -162,15 +168,19 @@ def left_behind(client: docker.APIClient, home: Path) -> list[str]:
 # ------------------------------------------------------------------------------------- trying it
 
 
-def tried(container: str, names: Iterable[str], facts: dict[str, Any]) -> Seen:
+SHORT, LONG = 2.0, 30.0
+"""Seconds that an attempt waits for a packet: where none should come, and where one should, on a busy machine."""
+
+
+def tried(container: str, names: Iterable[str], facts: dict[str, Any], patience: float = SHORT) -> Seen:
     """Runs the attempts in a container, as its user, under its protections."""
-    order = json.dumps({"names": list(names), "facts": facts})
+    order = json.dumps({"names": list(names), "facts": facts, "patience": patience})
     done = subprocess.run(
         ["docker", "exec", "-i", container, "/opt/sandbox-guard/bin/python", "-", order],
         input=ATTEMPTS.read_text("utf-8"),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -215,10 +225,12 @@ def _serving(server: socketserver.BaseServer) -> Iterator[int]:
 
 
 def own_address() -> str:
-    """This machine's address towards the world; no packet is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
+    """This machine's address towards the world, or that of Docker's bridge where it leads nowhere; no packet is sent."""
+    for towards in ("192.0.2.1", "172.17.0.1"):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+            probe.connect((towards, 9))
+            return str(probe.getsockname()[0])
+    raise RuntimeError("this machine has no address but its own loopback")
 
 
 @contextmanager

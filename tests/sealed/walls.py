@@ -24,7 +24,7 @@ from hub.containers import Role, cores
 from hub.filter import program
 from hub.spawner import sandbox_folder
 from tests.end_to_end.conftest import ROOT, Product
-from tests.sealed.sandboxes import ATTEMPTS, REQUIRED, Hub, Seen, own_address
+from tests.sealed.sandboxes import ATTEMPTS, REQUIRED, SHORT, Hub, Seen, own_address
 
 Command = Callable[[list[str]], list[str]]
 """What stands before words that are run."""
@@ -81,17 +81,21 @@ class Place:
         )
 
 
-def tried(names: Iterable[str], facts: dict[str, Any], command: Command) -> Seen:
+def tried(names: Iterable[str], facts: dict[str, Any], command: Command, patience: float = SHORT) -> Seen:
     """Runs the attempts behind what `command` puts before them, with the way to the hub that a notebook has."""
     way = {"listen": ["127.0.0.1", GATE_PORT], "to": [str(SOCKETS / "hub.sock")], "carry": "any bytes"}
-    relay = f'"$0" -I {bubblewrap.GATE} "$1" 2>/dev/null & sleep 0.5; "$0" - "$2"; kill $!; exit 0'
-    order = json.dumps({"names": list(names), "facts": facts})
+    # Half a minute for the way to open; where it cannot, the attempts are made without it.
+    opens = (
+        f"for _ in {{1..300}}; do (: </dev/tcp/127.0.0.1/{GATE_PORT}) 2>/dev/null && break; sleep 0.1; done"
+    )
+    relay = f'"$0" -I {bubblewrap.GATE} "$1" 2>/dev/null & {opens}; "$0" - "$2"; kill $!; exit 0'
+    order = json.dumps({"names": list(names), "facts": facts, "patience": patience})
     done = subprocess.run(
         command(["/bin/bash", "-c", relay, sys.executable, json.dumps([way]), order]),
         input=ATTEMPTS.read_text("utf-8"),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
         env=ENVIRONMENT,
     )
@@ -104,7 +108,7 @@ def output(command: Command, program: str) -> str:
         command([sys.executable, "-c", program]),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env=ENVIRONMENT,
     )

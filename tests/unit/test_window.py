@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import threading
 import time
+from collections.abc import Awaitable
 
 import httpx
 import pytest
@@ -16,6 +17,8 @@ from sandbox_guard.vault import Silence
 from sandbox_guard.window import DOUBLINGS, Window, Windows
 
 T = 0.6
+
+pytestmark = pytest.mark.wall_clock
 
 
 def reserved(wait: float = 0.0, seconds: float = T) -> Reserved:
@@ -77,9 +80,12 @@ def test_a_vault_says_nothing_while_a_question_is_measured() -> None:
     @app.get("/slow")
     async def slow() -> dict[str, bool]:
         begun.set()
-        while windows.silence() == 0:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await silent()
         return {"ok": True}
+
+    async def silent() -> None:
+        while windows.silence() == 0 and not released:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     app.add_middleware(Silence, windows=windows)
     released: list[float] = []
@@ -95,12 +101,12 @@ def test_a_vault_says_nothing_while_a_question_is_measured() -> None:
     async def ask() -> tuple[float, float]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vault") as client:
 
-            async def arrival(path: str, after: float) -> float:
-                await asyncio.sleep(after)
+            async def arrival(path: str, first: Awaitable[None]) -> float:
+                await first
                 assert (await client.get(path)).json() == {"ok": True}
                 return time.monotonic()
 
-            return await asyncio.gather(arrival("/slow", 0), arrival("/health", 0.3))
+            return await asyncio.gather(arrival("/slow", asyncio.sleep(0)), arrival("/health", silent()))
 
     thread = threading.Thread(target=question)
     thread.start()

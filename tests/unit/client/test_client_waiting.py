@@ -25,7 +25,7 @@ def run(cell: str, url: str, monkeypatch: pytest.MonkeyPatch, seen: list[str]) -
             return super().process_message(msg, *rest)
 
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])  # type: ignore[no-untyped-call]
-    Watched(notebook, timeout=60).execute()
+    Watched(notebook, timeout=300, startup_timeout=300).execute()
     outputs: list[Any] = notebook.cells[0].outputs
     return outputs
 

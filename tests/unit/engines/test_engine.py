@@ -50,7 +50,7 @@ def either(request: pytest.FixtureRequest, engine: Engine, version: Path) -> Eng
 
 
 def test_it_answers_over_the_dataset_under_its_name(either: Engine | InProcess) -> None:
-    result = either.rows('SELECT count(*) AS c0 FROM "city-loans".main.loans WHERE __rank <= 1', 10)
+    result = either.rows('SELECT count(*) AS c0 FROM "city-loans".main.loans WHERE __rank <= 1', 60)
     assert result.to_pydict() == {"c0": [ROWS]}
     assert either.versions() == {"city-loans": "1-0123456789abcdef"}
 
@@ -80,24 +80,24 @@ def test_it_answers_over_the_dataset_under_its_name(either: Engine | InProcess) 
 def test_every_door_is_closed(either: Engine | InProcess, sql: str) -> None:
     limits = sql  # noqa: F841  a Python name that a replacement scan would find
     with pytest.raises(Fault):
-        either.rows(sql, 10)
+        either.rows(sql, 60)
 
 
 def test_rows_that_cannot_be_computed_are_null_and_no_error(either: Engine | InProcess) -> None:
-    assert either.rows("SELECT 1 // 0 AS a, 1 % 0 AS b", 10).to_pylist() == [{"a": None, "b": None}]
+    assert either.rows("SELECT 1 // 0 AS a, 1 % 0 AS b", 60).to_pylist() == [{"a": None, "b": None}]
 
 
 def test_the_engine_is_right_where_window_self_join_was_wrong(either: Engine | InProcess) -> None:
     """SOUNDNESS 14."""
     sql = """SELECT count(*) AS n FROM (SELECT __unit, amount / sum(amount) OVER (PARTITION BY __unit) AS share
              FROM "city-loans".main.loans WHERE amount > 0) t WHERE share <= 1"""
-    assert either.rows(sql, 20).to_pylist() == [{"n": ROWS - len(range(0, ROWS, 7))}]
+    assert either.rows(sql, 60).to_pylist() == [{"n": ROWS - len(range(0, ROWS, 7))}]
 
 
 def test_a_fault_says_nothing_of_what_the_engine_said(either: Engine | InProcess) -> None:
     sql = """SELECT CAST(note AS INTEGER) FROM "city-loans".main.loans WHERE __unit = 42"""
     with pytest.raises(Fault) as fault:
-        either.rows(sql, 10)
+        either.rows(sql, 60)
     shown = "".join(traceback.format_exception(fault.value))
     assert "42 owes" not in shown and "duckdb" not in shown.lower().replace("engines/duckdb", "")
     assert fault.value.__context__ is None and fault.value.__cause__ is None
@@ -106,7 +106,7 @@ def test_a_fault_says_nothing_of_what_the_engine_said(either: Engine | InProcess
 
 def test_nothing_of_it_is_printed_either(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Fault):
-        engine.rows("SELECT error('told you')", 10)
+        engine.rows("SELECT error('told you')", 60)
     assert capfd.readouterr() == ("", "")
 
 
@@ -117,7 +117,7 @@ def test_a_query_past_its_time_is_killed_and_the_worker_replaced(engine: Engine)
         with pytest.raises(Fault):
             engine.rows(endless, 0.5)
         assert time.monotonic() - started < 30  # and it would last for days
-        assert engine.rows("SELECT 1 AS one", 10).to_pylist() == [{"one": 1}]
+        assert engine.rows("SELECT 1 AS one", 60).to_pylist() == [{"one": 1}]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_query_past_its_time_is_killed_and_the_worker_replaced(engine: Engine)
 def test_a_query_past_its_memory_is_a_fault_and_the_next_is_answered(engine: Engine, sql: str) -> None:
     with pytest.raises(Fault):
         engine.rows(sql, 60)
-    assert engine.rows("SELECT 1 AS one", 10).to_pylist() == [{"one": 1}]
+    assert engine.rows("SELECT 1 AS one", 60).to_pylist() == [{"one": 1}]
 
 
 def test_nothing_is_spilled(engine: Engine, version: Path) -> None:
@@ -145,7 +145,7 @@ def test_as_many_queries_run_at_once_as_there_are_workers(engine: Engine) -> Non
     answers: list[int] = []
 
     def ask(n: int) -> None:
-        answers.append(engine.rows(f"SELECT {n} AS n", 20).to_pylist()[0]["n"])
+        answers.append(engine.rows(f"SELECT {n} AS n", 60).to_pylist()[0]["n"])
 
     asking = [threading.Thread(target=ask, args=(n,)) for n in range(20)]
     for thread in asking:
@@ -161,7 +161,8 @@ def test_a_query_under_way_ends_on_its_version_after_close(version: Path) -> Non
     slow = "SELECT count(*) AS n FROM range(300000000) r WHERE hash(r.range) % 3 = 0"
     asking = threading.Thread(target=lambda: got.append(engine.rows(slow, 60).num_rows))
     asking.start()
-    time.sleep(0.2)
+    while not engine._pool._idle.empty():  # until the query has the one worker
+        time.sleep(0.01)
     engine.close()
     asking.join()
     assert got == [1]
