@@ -239,7 +239,7 @@ def _rounds(url: str, folder: Path, kill: Callable[[Any], None], rounds: int) ->
 
 
 def _kill(worker: Any) -> None:
-    os.kill(worker.pid, signal.SIGKILL)
+    worker.kill()
 
 
 def test_killed_while_four_write(url: str, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_killed_two_hundred_times(url: str, tmp_path: Path) -> None:
 def _crash(server: Cluster, rounds: int, folder: Path) -> None:
     def kill(worker: Any) -> None:
         server.crash()
-        os.kill(worker.pid, signal.SIGKILL)
+        worker.kill()
         server.start()
 
     _rounds(server.database(), folder, kill, rounds)
