@@ -14,11 +14,11 @@ runs() { [ -s "$PIDFILE" ] && [ "$(cat "/proc/$(cat "$PIDFILE")/comm" 2>/dev/nul
 if [ "${1:-}" = stop ]; then
   runs || exit 0
   kill "$(cat "$PIDFILE")"
-  for _ in $(seq 60); do
+  for _ in $(seq 120); do
     runs || exit 0
     sleep 0.5
   done
-  echo "dockerd did not stop within 30 s" >&2
+  echo "dockerd did not stop within a minute" >&2
   exit 1
 fi
 
@@ -33,16 +33,16 @@ if [ -n "$missing" ]; then
     printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
     trap 'rm -f /usr/sbin/policy-rc.d' EXIT
   fi
-  apt-get update -q
+  apt-get update -q -o Acquire::Retries=5
   # shellcheck disable=SC2086
-  apt-get install -y -q --no-install-recommends $missing
+  apt-get install -y -q -o Acquire::Retries=5 --no-install-recommends $missing
 fi
 
 if [ -z "$(answers)" ]; then
   # What an engine that was killed left behind keeps the next one from starting.
   runs || rm -f "$PIDFILE"
   setsid nohup dockerd >"$LOG" 2>&1 </dev/null &
-  for _ in $(seq 120); do
+  for _ in $(seq 360); do
     [ -z "$(answers)" ] || break
     sleep 0.5
   done
