@@ -60,10 +60,12 @@ lock: install ## 更新锁文件 / make the lock files anew from pyproject.toml 
 
 bench: install ## 性能对比 / benchmarks
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.ledger
 
 bench-report: install ## 性能报告 / the same, written into bench/RESULTS.md and the READMEs
 	$(BIN)/python -m bench --json $(SANDBOX_GUARD_HOME)/bench-run.json
 	$(BIN)/python -m bench.report $(SANDBOX_GUARD_HOME)/bench-run.json
+	$(BIN)/python -m bench.ledger bench/LEDGER.md
 
 images: install ## 容器镜像 / container images (needs Docker; BASE=<image> where a registry answers)
 	@BASE="$(BASE)" images/build.sh $(IMAGES)

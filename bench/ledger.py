@@ -18,6 +18,7 @@ from pathlib import Path
 
 import uvicorn
 
+from bench.__main__ import machine
 from sandbox_guard.ledger.remote import RemoteLedger
 from sandbox_guard.ledger.service import SWITCH, create_app
 from sandbox_guard.ledger.store import LedgerStore
@@ -173,6 +174,17 @@ def report(entries: int = 10**6, seconds: float = 5.0) -> Iterator[str]:
     yield f"inclusion proof: {size} hashes, made in {made:.2f} ms, checked in {checked:.3f} ms"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the lines; with the name of a file, write them there too."""
+    lines = []
     for line in report():
         print(line, flush=True)
+        lines.append(line)
+    for name in sys.argv[1:]:
+        facts = ", ".join(f"{name} {value}" for name, value in machine().items() if name != "at")
+        head = f"# How fast the ledger is\n\nWritten by `make bench-report` on {machine()['at']}; {facts}. Commits are durable.\n\n"
+        Path(name).write_text(head + "".join(f"- {line}\n" for line in lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

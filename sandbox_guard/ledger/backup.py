@@ -23,6 +23,7 @@ from sqlalchemy import Connection, LargeBinary, delete, insert, select, update
 from sandbox_guard.ledger import accounts, allowance, lanes, schema
 from sandbox_guard.ledger.database import reading
 from sandbox_guard.ledger.log import write_atomically
+from sandbox_guard.ledger.migrations import NEWEST
 from sandbox_guard.ledger.releases import question_key
 from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.transaction import Transaction
@@ -46,7 +47,7 @@ def backup(store: LedgerStore, target: Path) -> int:
                 for row in connection.execution_options(yield_per=1000).execute(select(table)).mappings():
                     file.write(json.dumps({k: _plain(v) for k, v in row.items()}).encode() + b"\n")
         size = connection.scalar(select(schema.Head.size)) or 0
-        archive.writestr("backup.json", json.dumps({"format": FORMAT, "entries": size}))
+        archive.writestr("backup.json", json.dumps({"format": FORMAT, "revision": NEWEST, "entries": size}))
     partial.replace(target)
     return size
 
@@ -59,8 +60,14 @@ def restore(store: LedgerStore, source: Path, keep: Path) -> int:
     """
     try:
         with zipfile.ZipFile(source) as archive:
-            if json.loads(archive.read("backup.json"))["format"] != FORMAT:
+            described = json.loads(archive.read("backup.json"))
+            if described["format"] != FORMAT:
                 raise NotRestored("this is not a backup of a ledger")
+            if described.get("revision") != NEWEST:
+                raise NotRestored(
+                    f"the backup holds tables of revision {described.get('revision', 'unknown')}, this version has"
+                    f" {NEWEST}: restore it with the version that made it, and start this one on that ledger"
+                )
             tables = {t: _rows(archive, t.name) for t in schema.Base.metadata.sorted_tables}
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise NotRestored("this is not a backup of a ledger") from error

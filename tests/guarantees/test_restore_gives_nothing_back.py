@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -146,6 +147,24 @@ def test_a_backup_of_another_ledger_is_not_taken(ledger: LedgerStore, tmp_path: 
     (tmp_path / "no.zip").write_bytes(b"PK")
     with pytest.raises(NotRestored, match="not a backup"):
         restore(ledger, tmp_path / "no.zip", tmp_path / "keep.jsonl")
+    assert ledger.charge(ALICE, request()).position == 1
+
+
+def test_a_backup_of_other_tables_is_not_taken_and_says_what_to_do(
+    ledger: LedgerStore, tmp_path: Path
+) -> None:
+    backup(ledger, tmp_path / "new.zip")
+    with (
+        zipfile.ZipFile(tmp_path / "new.zip") as new,
+        zipfile.ZipFile(tmp_path / "old.zip", "w") as old,
+    ):
+        for name in new.namelist():
+            content = new.read(name)
+            if name == "backup.json":
+                content = json.dumps({**json.loads(content), "revision": "0001"}).encode()
+            old.writestr(name, content)
+    with pytest.raises(NotRestored, match="restore it with the version that made it"):
+        restore(ledger, tmp_path / "old.zip", tmp_path / "keep.jsonl")
     assert ledger.charge(ALICE, request()).position == 1
 
 
