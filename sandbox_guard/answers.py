@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from sandbox_guard.errors import Text
 from sandbox_guard.intervals import Floats, Intervals, Spread, direct_measure
@@ -255,7 +256,7 @@ def answer(
     free: bool,
 ) -> dict[str, Any]:
     """The whole answer (Architecture: Answer)."""
-    shown: dict[str, Any] = json.loads(release.body)
+    shown: dict[str, Any] = from_json(release.body)  # a tenth of the standard library's time
     if plan is not None:
         for column, output in zip(shown["columns"], plan.outputs, strict=True):
             column["name"] = output.label  # the same question under other headings is the same question

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -148,7 +149,7 @@ class LedgerStore:
         return paid.model_copy(update={"reserved": reserved})
 
     def publish(self, asker: Asker, charge_id: str, body: str, overruns: int = 0) -> Release:
-        json.loads(body)
+        from_json(body)
         with self.writer.transaction() as tx:
             charge = _own_charge(tx.connection, asker, charge_id)
             release = releases.of_charge(tx.settled, asker, charge_id)
