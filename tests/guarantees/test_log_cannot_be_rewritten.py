@@ -66,6 +66,15 @@ def test_any_one_changed_byte_of_a_checkpoint_is_noticed(data: st.DataObject) ->
     assert verify(GOOD, KEY, [text]).reason == "unsigned"
 
 
+@pytest.mark.parametrize("flip", [2, 3, 5])
+def test_bits_that_a_decoder_drops_are_noticed_too(flip: int) -> None:
+    """Of the last character of a signature: found by trying every byte."""
+    note = bytearray((HERE / "older.note").read_bytes())
+    assert note.endswith(b"=\n")
+    note[-3] ^= flip
+    assert verify(GOOD, KEY, [note.decode()]).reason == "unsigned"
+
+
 def test_another_key_does_not_vouch(tmp_path: Path) -> None:
     stranger = open_ledger(f"sqlite:///{tmp_path}/l.sqlite", tmp_path)
     assert verify(GOOD, stranger.public_key).reason == "unsigned"
