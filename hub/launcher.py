@@ -94,6 +94,49 @@ def reset_password(name: str) -> None:
     console.print(f"{name}  {made[name]}")
 
 
+# What compose.yaml runs, each in a container of its own.
+
+
+@app.command()
+def prepare() -> None:
+    """Make directories, tokens and the network of vaults and gates. / 准备目录、令牌与网络。"""
+    os.umask(0o077)
+    settings = _settings()
+    _prepare_state(settings)
+    client = docker_pair.engine()
+    if client is None:
+        _give_up("没有可用的 Docker 引擎。", "No Docker engine answers.")
+    if missing := docker_pair.missing_images(client):
+        names = ", ".join(missing)
+        _give_up(f"缺少镜像 {names}：先运行 make images。", f"No images {names}: make images first.")
+    docker_pair.make_uplink(client, settings)
+
+
+@app.command()
+def serve(name: str) -> None:
+    """Become one service of `make run`. / 作为其中一项服务运行。"""
+    os.umask(0o077)
+    settings = _settings()
+    needed = services(settings)
+    every = {each.name: each for each in (needed.proxy, needed.hub, needed.portal, *needed.relays)}
+    if name not in every:
+        _give_up(
+            f"没有服务 {name}，可选：{', '.join(every)}。",
+            f"No service {name}, there are: {', '.join(every)}.",
+        )
+    service = every[name]
+    os.execve(service.command[0], service.command, dict(service.environment))
+
+
+@app.command()
+def accounts() -> None:
+    """Make the accounts that lack and print their first passwords, this once. / 建立尚缺的账号，显示初始密码（仅此一次）。"""
+    os.umask(0o077)
+    settings = _settings()
+    policies = _policies(settings)
+    _people(policies, Accounts(settings.accounts).ensure(policies.people))
+
+
 # ---------------------------------------------------------------------------------- before services
 
 
@@ -311,6 +354,8 @@ def services(settings: Settings) -> Services:
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
+        # A container has no zone but what it is told.
+        **({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}),
         **settings.environment(),
     }
     proxy_token = settings.token("proxy")
@@ -408,6 +453,14 @@ def _welcome(
     for reason in passed_over:
         console.print(f"  因为 / because:  {reason.zh} / {reason.en}", markup=False)
     console.print()
+    _people(policies, made)
+    console.print(
+        "重设密码 / new password:  make reset-password WHO=<用户名 user>\n"
+        "停止 / stop:  Ctrl-C  (或 / or  make stop)"
+    )
+
+
+def _people(policies: Policies, made: dict[str, str]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("角色 / role")
     table.add_column("用户名 / user")
@@ -418,10 +471,6 @@ def _welcome(
     console.print(table)
     if made:
         console.print("\n密码只显示这一次。 / Passwords are shown this once.")
-    console.print(
-        "重设密码 / new password:  make reset-password WHO=<用户名 user>\n"
-        "停止 / stop:  Ctrl-C  (或 / or  make stop)"
-    )
 
 
 def _roles(policies: Policies, name: str) -> str:

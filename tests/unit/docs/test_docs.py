@@ -25,7 +25,16 @@ PAGES = sorted(
     for path in folder.glob("*.md")
 )
 REFERENCE = (ROOT / "docs/reference.md").read_text("utf-8")
-IN_TWO_LANGUAGES = ("guarantees", "refusals", "researcher", "enterprise", "steward", "auditor", "glossary")
+IN_TWO_LANGUAGES = (
+    "guarantees",
+    "refusals",
+    "researcher",
+    "enterprise",
+    "steward",
+    "auditor",
+    "operator",
+    "glossary",
+)
 
 
 # --------------------------------------------------------------------------------------- reference
