@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,14 @@ def facts(hub: Hub, own: Place) -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def seen(own: Place, facts: dict[str, Any]) -> Seen:
     return tried(ATTEMPTS, facts, own.walls.command)
+
+
+def test_there_are_attempts_of_every_kind_that_would_work() -> None:
+    """Needs no bubblewrap, and so is never skipped."""
+    kinds = Counter(attempt.kind for name, attempt in ATTEMPTS.items() if name not in {*HERE_ONLY, *OPEN})
+    assert sum(kinds.values()) >= 60
+    assert len(kinds) == 12
+    assert min(kinds.values()) >= 5, kinds
 
 
 @pytest.mark.parametrize("name", ATTEMPTS)

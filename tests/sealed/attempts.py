@@ -77,6 +77,14 @@ def tcp(host: str, port: int, *, device: str = "", say: bytes = b"") -> object:
         return f"connected to {host}:{port}"
 
 
+def mapped(host: str, port: int) -> object:
+    """To an IPv4 address through an IPv6 socket."""
+    with socket.socket(socket.AF_INET6) as connection:
+        connection.settimeout(2)
+        connection.connect((f"::ffff:{host}", port))
+        return f"connected to {host}:{port}"
+
+
 def udp(host: str, port: int, message: bytes, *, device: str = "") -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
         connection.settimeout(PATIENCE)
@@ -298,6 +306,18 @@ def find_a_gateway_that_answers(facts: Facts) -> object:
 
 
 @attempt("network", "outward network")
+def connect_outside_over_a_mapped_address(facts: Facts) -> object:
+    return mapped(facts["outside"], facts["tcp"])
+
+
+@attempt("network", "outward network")
+def send_outside_with_the_first_packet(facts: Facts) -> object:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 2, 0))
+        return connection.sendto(b"hello", socket.MSG_FASTOPEN, (facts["outside"], facts["tcp"]))
+
+
+@attempt("network", "outward network")
 def ping_outside(facts: Facts) -> object:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as connection:
         connection.settimeout(PATIENCE)
@@ -370,6 +390,11 @@ def connect_to_the_neighbours_gate(facts: Facts) -> object:
 @attempt("neighbours", "neighbour's network")
 def ask_the_neighbours_vault_past_the_routes(facts: Facts) -> object:
     return tcp(*facts["their_vault"], device=facts["device"])
+
+
+@attempt("neighbours", "neighbour's network")
+def connect_to_the_neighbours_vault_over_a_mapped_address(facts: Facts) -> object:
+    return mapped(*facts["their_vault"])
 
 
 @attempt("neighbours", "neighbour's network")
