@@ -56,9 +56,14 @@ def kill_at_random(home: Path, seconds: float) -> None:
             hub.sign_in(member)
             hub.start(member, PROJECT)
             (home / "homes" / member / PROJECT / "mine.ipynb").write_text(member, "utf-8")
+        answer: dict[str, str] = {}
+
+        def is_answered(member: str) -> bool:
+            answer[member] = ask(home, member)
+            return answer[member] != ""
+
         for member in MEMBERS:
-            until(lambda m=member: ask(home, m) != "", f"{member} gets no first answer")  # type: ignore[misc]
-        answer = {member: ask(home, member) for member in MEMBERS}
+            until(lambda m=member: is_answered(m), f"{member} gets no first answer")  # type: ignore[misc]
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             victim = choose.choice([*SERVICES, *Role])
@@ -99,13 +104,16 @@ def ask(home: Path, member: str) -> str:
         container = sandbox(docker_engine(), home, member, PROJECT).container(Role.NOTEBOOK)
     except ValueError:
         return ""
-    done = subprocess.run(
-        ["docker", "exec", container, "/opt/sandbox-guard/bin/python", "-c", ASK],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            ["docker", "exec", container, "/opt/sandbox-guard/bin/python", "-c", ASK],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
