@@ -20,7 +20,7 @@ from pydantic_core import from_json
 from sandbox_guard.errors import Text
 from sandbox_guard.intervals import Floats, Intervals, Spread, direct_measure
 from sandbox_guard.ledger.wire import Amount, Balance, Release, Spend
-from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Population
+from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Policies
 from sandbox_guard.privacy.account import to_epsilon
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Released
@@ -214,8 +214,9 @@ def more_like(spends: tuple[Spend, ...], balances: tuple[Balance, ...], datasets
     return int(min(fits))
 
 
-def budget(balances: tuple[Balance, ...], populations: dict[str, Population], typical: int) -> dict[str, Any]:
+def budget(balances: tuple[Balance, ...], policies: Policies, typical: int) -> dict[str, Any]:
     """All levels of each population (Architecture: Budget)."""
+    populations = policies.populations
     names = sorted({b.account.population for b in balances})
     return {
         "populations": [
@@ -223,18 +224,25 @@ def budget(balances: tuple[Balance, ...], populations: dict[str, Population], ty
                 "population": name,
                 "title": populations[name].title.model_dump(),
                 "protects": populations[name].protects.model_dump(),
-                "levels": [_level(b, typical) for b in balances if b.account.population == name],
+                "levels": [_level(b, policies, typical) for b in balances if b.account.population == name],
             }
             for name in names
         ]
     }
 
 
-def _level(balance: Balance, typical: int) -> dict[str, Any]:
+def _level(balance: Balance, policies: Policies, typical: int) -> dict[str, Any]:
     account = balance.account
+    titled = {
+        "population": policies.populations.get(account.population),
+        "dataset": policies.datasets.get(account.dataset or ""),
+        "project": policies.projects.get(account.project or ""),
+    }.get(account.level)
+    person = policies.people.get(account.member or "")
     return {
         "level": account.level,
         "name": account.member or account.project or account.dataset or account.population,
+        "title": titled.title.model_dump() if titled else person.title if person else None,
         "rho_cap": account.cap.rho / RHO_UNITS,
         "rho_spent": balance.spent.rho / RHO_UNITS,
         "percent_left": _left(balance),

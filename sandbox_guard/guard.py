@@ -210,9 +210,7 @@ class Guard:
     # ------------------------------------------------------------------------------ budget
 
     def budget(self) -> dict[str, Any]:
-        return answers.budget(
-            self.ledger.balances(self.asker), self.policies.populations, self._default_rho()
-        )
+        return answers.budget(self.ledger.balances(self.asker), self.policies, self._default_rho())
 
     def history(self) -> dict[str, Any]:
         balances = self.ledger.balances(self.asker)
@@ -241,8 +239,9 @@ class Guard:
 
     def _instead(self, sql: str, refused: Refused, asked: Asked) -> str | None:
         """The query corrected step by step, if what it lacks can be written for its author."""
+        units = self.pricing.catalogue.units()
         for _ in range(8):
-            written = suggest.corrected(sql, refused)
+            written = suggest.corrected(sql, refused, units)
             if written is None or written == sql:
                 return None
             sql = written

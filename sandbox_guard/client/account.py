@@ -148,10 +148,10 @@ class Budget(Viewed):
         return cls(tuple(body["populations"]))
 
     def frame(self) -> pd.DataFrame:
-        """One row a level: population, level, name, rho_cap, rho_spent, percent_left, …"""
+        """One row a level: population, level, name, title, rho_cap, rho_spent, percent_left, …"""
         return pd.DataFrame(
             [
-                {"population": population["population"], **level}
+                {"population": population["population"], **level, "title": pick(level.get("title"))}
                 for population in self.populations
                 for level in population["levels"]
             ]
@@ -171,7 +171,7 @@ class Budget(Viewed):
                 [
                     pick(population.get("title")) or population["population"],
                     say(f"level_{level['level']}"),
-                    str(level["name"]),
+                    pick(level.get("title")) or str(level["name"]),
                     Bar(level["percent_left"]),
                     number(level.get("typical_left")),
                     f"({level['epsilon']:.3g}, {level['epsilon_delta']:.1g})",

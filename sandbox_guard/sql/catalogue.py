@@ -63,6 +63,10 @@ class Catalogue:
         joins = None if project.joins == "all" else frozenset(frozenset(p) for p in project.joins)
         return cls(tables, known, joins, project.limits.cells)
 
+    def units(self) -> dict[str, tuple[str, ...]]:
+        """The columns that name the unit, by private table."""
+        return {t.name: t.unit for t in self.tables.values() if t.population is not None}
+
     def may_join(self, a: str, b: str) -> bool:
         return self.joins is None or a == b or frozenset((a, b)) in self.joins
 

@@ -179,14 +179,33 @@ def _stray(text: str, at: int, place: _Places) -> Refused:
     while at < len(text) and _only_spaces(text[at]):
         at += 1
     c = text[at] if at < len(text) else " "
-    if unicodedata.normalize("NFKC", c) != c and unicodedata.normalize("NFKC", c).isascii():
-        return Refused("sql.fullwidth", place=place(at), character=c, plain=unicodedata.normalize("NFKC", c))
-    if c in "，。；：（）‘’“”【】《》、":
-        return Refused("sql.fullwidth", place=place(at), character=c, plain=_PLAIN.get(c, ","))
+    if narrowed(c) != c:
+        return Refused("sql.fullwidth", place=place(at), character=c, plain=narrowed(c))
     return Refused("sql.character", place=place(at), character=f"U+{ord(c):04X}")
 
 
-_PLAIN = {"‘": "'", "’": "'", "“": '"', "”": '"', "【": "[", "】": "]", "。": ".", "、": ","}
+def narrowed(text: str) -> str:
+    """With each full-width character or variant of an ASCII one as that one."""
+    return "".join(_narrow(c) for c in text)
+
+
+def _narrow(c: str) -> str:
+    plain = _PLAIN.get(c) or unicodedata.normalize("NFKC", c)
+    return plain if plain.isascii() else c
+
+
+_PLAIN = {
+    "‘": "'",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+    "【": "[",
+    "】": "]",
+    "。": ".",
+    "、": ",",
+    "《": ",",
+    "》": ",",
+}
 
 
 def _lexemes(match: re.Match[str], text: str, place: _Places, limits: Limits) -> Sequence[Lexeme]:

@@ -281,17 +281,18 @@ SLIPS = [
     "SELECT AVRG(tax_paid) FROM tax",
     "SELECT COUNT(*) FROM ent WHERE reg_district = Yunting",
     "SELECT SUM(revenue / (SELECT AVG(revenue) FROM tax)) FROM tax",
+    "SELECT * FROM tax",
+    "SELECT AVG(tax_paid FROM tax",
+    "SELECT COUNT(*) FROM tax, loan",
+    "SELECT COUNT(*） FROM ent",
+    "SELECT reg_district, CONT(*) FROM ent GROUP BY 1",
 ]
 """Each has one remedy, which is written out."""
 
 MISTAKES = [
     *SLIPS,
-    "SELECT * FROM tax",
-    "SELECT AVG(tax_paid FROM tax",
     "SELECT COUNT(*) FROM visit",
-    "SELECT reg_district, CONT(*) FROM ent GROUP BY 1",
     "DELETE FROM ent",
-    "SELECT COUNT(*) FROM tax, loan",
     "SELECT COUNT(*) FROM ent WHERE random() < 0.5",
 ]
 
@@ -307,7 +308,7 @@ def test_6_a_refusal_teaches_in_eight_lines(standing: Running, language: str, sq
     chinese = any("\u4e00" <= c <= "\u9fff" for c in refused.message)
     assert chinese is (language == "zh")
     assert refused.instead is not None or refused.hint or refused.line is not None, "it shows a way on"
-    assert bool(refused.instead) is (sql in SLIPS or "CONT(" in sql)
+    assert bool(refused.instead) is (sql in SLIPS)
     if refused.instead:
         guard.estimate(refused.instead)
     assert logged(standing, "charge") == 0

@@ -73,6 +73,69 @@ def test_a_range_is_written_out(small: City, sql: str, instead: str) -> None:
             "SELECT district, count(*) AS n FROM loans\nGROUP BY district\nORDER BY n",
         ),
         ("SELECT avg(distric) FROM loans", "name.column_near", None),
+        (
+            "SELECT district， count(*） FROM loans WHERE district = ‘Alder’ GROUP BY district；",
+            "sql.fullwidth",
+            "SELECT district, count(*) FROM loans WHERE district = 'Alder' GROUP BY district;",
+        ),
+        ("SELECT count(*), FROM loans,", "sql.comma", "SELECT count(*), FROM loans"),
+        ("SELECT avg(rate AS r FROM loans", "sql.brackets", "SELECT avg(rate) AS r FROM loans"),
+        ("SELECT count(*)) FROM loans", "sql.brackets", "SELECT count(*) FROM loans"),
+        (
+            "SELECT count(*) FROM loans WHERE district = 'Alder",
+            "sql.unterminated",
+            "SELECT count(*) FROM loans WHERE district = 'Alder'",
+        ),
+        ("SELECT count(*) FROM loans; SELECT 2", "sql.several", "SELECT count(*) FROM loans"),
+        ("EXPLAIN SELECT count(*) FROM loans", "sql.statement", "SELECT count(*) FROM loans"),
+        (
+            "SELECT count(*) FROM loans TABLESAMPLE 10% WHERE rate > 3",
+            "sql.unsupported",
+            "SELECT count(*) FROM loans WHERE rate > 3",
+        ),
+        (
+            "SELECT approx_count_distinct(district) FROM loans",
+            "sql.function_near",
+            "SELECT count(DISTINCT district) FROM loans",
+        ),
+        (
+            "SELECT count(*) FROM firms WHERE founded < now()",
+            "sql.now",
+            "SELECT count(*) FROM firms WHERE founded < current_date",
+        ),
+        (
+            "SELECT * FROM loans WHERE rate > 3 ORDER BY amount LIMIT 5",
+            "kind.limit",
+            "SELECT COUNT(*) AS n FROM loans WHERE rate > 3",
+        ),
+        ("FROM loans", "kind.rows_leave", "SELECT COUNT(*) AS n FROM loans"),
+        (
+            "SELECT avg(amount) FROM loans l, firms f WHERE rate > 3",
+            "kind.untied",
+            "SELECT avg(amount) FROM loans l JOIN firms f USING (firm_id) WHERE rate > 3",
+        ),
+        (
+            "SELECT avg(amount) FROM loans JOIN firms AS f ON year = 1 OR rate > 3 WHERE rate > 1",
+            "kind.untied",
+            "SELECT avg(amount) FROM loans JOIN firms AS f ON loans.firm_id = f.firm_id AND (year = 1 OR rate > 3) WHERE rate > 1",
+        ),
+        (
+            "SELECT avg(amount) FROM loans LEFT JOIN firms USING (district)",
+            "kind.untied_outer",
+            "SELECT avg(amount) FROM loans LEFT JOIN firms USING (firm_id, district)",
+        ),
+        (
+            "SELECT count(DISTINCT name) FROM firms",
+            "name.identifier",
+            "SELECT count(DISTINCT firm_id) FROM firms",
+        ),
+        (
+            "SELECT mode(industry) FROM loans WHERE rate > 3",
+            "kind.aggregate",
+            "SELECT industry, COUNT(*) AS n FROM loans WHERE rate > 3\nGROUP BY industry\nORDER BY n DESC LIMIT 5",
+        ),
+        ("SELECT d.district, (SELECT amount FROM loans LIMIT 1) FROM districts d", "kind.limit", None),
+        ("DELETE FROM loans", "sql.statement", None),
     ],
 )
 def test_a_slip_is_corrected(small: City, sql: str, code: str, instead: str | None) -> None:

@@ -210,6 +210,7 @@ BUDGET = {
                 {
                     "level": level,
                     "name": name,
+                    "title": title,
                     "rho_cap": 1.0,
                     "rho_spent": 0.3,
                     "percent_left": left,
@@ -217,7 +218,10 @@ BUDGET = {
                     "epsilon_delta": 1e-6,
                     "typical_left": 40,
                 }
-                for level, name, left in (("member", "lin", 70.0), ("project", "credit", 92.5))
+                for level, name, title, left in (
+                    ("member", "lin", "林研究员", 70.0),
+                    ("project", "credit", {"zh": "普惠信贷研究", "en": "Inclusive credit"}, 92.5),
+                )
             ],
         }
     ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 
 import duckdb
@@ -56,6 +57,9 @@ def test_try_sql_returns_the_refusal(guard: Session) -> None:
 
 def test_budget_catalogue_history_and_analyses(guard: Session) -> None:
     assert 'aria-label="剩余 70 %' in guard.budget()._repr_html_()
+    assert "<td>普惠信贷研究" in re.sub(r"<td[^>]*>", "<td>", guard.budget()._repr_html_()), (
+        "as people call it"
+    )
     assert guard.budget().frame()["percent_left"].tolist() == [70.0, 92.5]
     catalogue = guard.catalogue()
     assert catalogue["ENT"].private
