@@ -376,6 +376,15 @@ def test_9_what_was_cut_stands_above_the_table(guard: Session, language: str) ->
         assert note in result._repr_html_().replace("&#x27;", "'").replace("&quot;", '"').split("<table")[0]
 
 
+def test_9_what_was_cut_is_in_the_files(guard: Session, tmp_path: Path) -> None:
+    result = guard.sql("SELECT COUNT(*) AS loans FROM loan", rows_per_unit=1)
+    result.to_csv(tmp_path / "r.csv")
+    result.to_parquet(tmp_path / "r.parquet")
+    assert result.answer is not None and result.answer.notes
+    for file in ("r.csv", "r.parquet"):
+        assert read_provenance(tmp_path / file)["notes"] == list(result.answer.notes)
+
+
 def test_9_refused_faulted_and_cancelled_look_different() -> None:
     fault = client.Fault({"message": {"zh": "已计费", "en": "charged"}})
     refused = Refused.of({"code": "sql.parse", "message": {"zh": "无法解析", "en": "cannot be parsed"}})

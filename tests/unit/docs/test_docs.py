@@ -33,6 +33,7 @@ IN_TWO_LANGUAGES = (
     "steward",
     "auditor",
     "operator",
+    "manners",
     "glossary",
 )
 
@@ -148,6 +149,17 @@ def anchors(page: Path) -> set[str]:
     """As GitHub makes them of headings."""
     titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", ["docs/manners.md", "docs/manners.zh.md"])
+def test_each_of_the_manners_has_tests_that_exist(page: str) -> None:
+    lines = re.findall(r"^\| (\d+) \| (.*)\|$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+    assert [int(number) for number, _ in lines] == list(range(1, 12))
+    for number, line in lines:
+        named = re.findall(r"\[`(\w+)`\]\(\.\./([\w/.]+)\)", line)
+        assert named, f"line {number} has no test"
+        for name, path in named:
+            assert re.search(rf"^def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
