@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Units = Annotated[int, Field(ge=0, lt=2**62)]
@@ -63,6 +63,14 @@ class Terms(Message):
     projects: tuple[ProjectTerms, ...]
     files: dict[str, str] = {}
     """The policy files themselves, by path: whoever has the log can plan each of its queries again."""
+
+    @model_validator(mode="after")
+    def _name_each_once(self) -> Self:
+        accounts = [account.model_dump_json(exclude={"cap"}) for account in self.accounts]
+        for what, names in (("account", accounts), ("project", [each.project for each in self.projects])):
+            if len(set(names)) < len(names):
+                raise ValueError(f"each {what} is named once")
+        return self
 
 
 # ----------------------------------------------------------------------- a sandbox's own calls

@@ -80,7 +80,7 @@ def tcp(host: str, port: int, *, device: str = "", say: bytes = b"") -> object:
 def mapped(host: str, port: int) -> object:
     """To an IPv4 address through an IPv6 socket."""
     with socket.socket(socket.AF_INET6) as connection:
-        connection.settimeout(2)
+        connection.settimeout(PATIENCE)
         connection.connect((f"::ffff:{host}", port))
         return f"connected to {host}:{port}"
 
@@ -313,7 +313,7 @@ def connect_outside_over_a_mapped_address(facts: Facts) -> object:
 @attempt("network", "outward network")
 def send_outside_with_the_first_packet(facts: Facts) -> object:
     with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 2, 0))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(PATIENCE), 0))
         return connection.sendto(b"hello", socket.MSG_FASTOPEN, (facts["outside"], facts["tcp"]))
 
 

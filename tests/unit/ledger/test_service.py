@@ -166,6 +166,15 @@ def test_hub_steward_and_auditor_do_theirs(ledger: LedgerStore, address: str, tm
     )
 
 
+@pytest.mark.parametrize("named", ["projects", "accounts"])
+def test_terms_that_name_something_twice_are_the_asker_s_mistake(address: str, named: str) -> None:
+    """Found by a draw of Schemathesis: the database's own rule, and so a fault."""
+    twice = terms().model_dump(mode="json")
+    twice[named].append(twice[named][0])
+    sent = {"terms": twice, "act": ACT.model_dump()}
+    assert call(address, "PUT /v1/terms", "admin-token", json=sent).status_code == 400
+
+
 def test_a_position_that_no_log_reaches_is_the_asker_s_mistake(ledger: LedgerStore, address: str) -> None:
     """No database holds it in an integer."""
     far = {"before": 2**63}
