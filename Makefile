@@ -6,7 +6,7 @@ SANDBOX_GUARD_HOME ?= $(CURDIR)/var
 export SANDBOX_GUARD_HOME SANDBOX_GUARD_BACKEND PORT FIRMS SANDBOX_GUARD_HUB_PORT SANDBOX_GUARD_PROXY_API_PORT SANDBOX_GUARD_LEDGER_PORT SANDBOX_GUARD_PORTAL_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop reset-password test test-long check docs lock bench bench-report images client pictures clean
+.PHONY: help install run stop reset-password test test-long check docs lock bench bench-report bench-peers bench-large images client pictures clean
 
 help: ## 列出命令 / list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -57,6 +57,8 @@ docs: install ## 生成文档 / write the generated documentation anew
 
 lock: install ## 更新锁文件 / make the lock files anew from pyproject.toml and package.json
 	$(BIN)/uv pip compile --universal --generate-hashes --extra dev --no-emit-index-url --no-header -q pyproject.toml -o requirements.lock
+	for peer in bench/peers/*.in; do $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header -q "$$peer" -o "$${peer%.in}.lock"; done
 
 bench: install ## 性能对比 / benchmarks
 	$(BIN)/python -m bench
@@ -66,6 +68,12 @@ bench-report: install ## 性能报告 / the same, written into bench/RESULTS.md 
 	$(BIN)/python -m bench --json $(SANDBOX_GUARD_HOME)/bench-run.json
 	$(BIN)/python -m bench.report $(SANDBOX_GUARD_HOME)/bench-run.json
 	$(BIN)/python -m bench.ledger bench/LEDGER.md
+
+bench-peers: install ## 与同类引擎对比 / beside other engines, each in an environment of its own; about ten minutes
+	$(BIN)/python -m bench.peers
+
+bench-large: install ## 一亿行 / from 1e5 to 1e8 rows; 15 GB of disk, half an hour
+	$(BIN)/python -m bench.large
 
 images: install ## 容器镜像 / container images (needs Docker; BASE=<image> where a registry answers)
 	@BASE="$(BASE)" images/build.sh $(IMAGES)

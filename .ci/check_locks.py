@@ -32,7 +32,8 @@ def problems() -> Iterator[str]:
         version = pinned.get(canonicalize_name(requirement.name))
         if version is None or not requirement.specifier.contains(version, prereleases=True):
             yield f"requirements.lock has {requirement.name} {version}, pyproject.toml wants {requirement}"
-    for name in ("requirements.lock", "requirements-bootstrap.lock"):
+    peers = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "bench/peers").glob("*.lock"))]
+    for name in ("requirements.lock", "requirements-bootstrap.lock", *peers):
         text = (ROOT / name).read_text("utf-8")
         if re.search(r"https?://|--(extra-)?index-url", text):
             yield f"{name} names an address: mirrors and air-gapped sites could not use it"

@@ -327,7 +327,7 @@ def _processor(others: Sequence[int]) -> float:
     return time.process_time() + sum(time.clock_gettime((~pid << 3) | 2) for pid in others)
 
 
-def peak_mebibytes(pid: int) -> float:
+def peak_mebibytes(pid: int | str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024

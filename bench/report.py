@@ -1,6 +1,8 @@
 """What runs found, for people who were not there: `RESULTS.md`, a chart beside it and the READMEs' table.
 
 python -m bench.report FILE …       of `python -m bench --json FILE`; the first one names machine and date
+
+What `make bench-peers` found last stands in `peers.json`, and is repeated in `RESULTS.md`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from bench.queries import Error, Result, Spread
 
 ROOT = Path(__file__).parents[1]
 RESULTS, CHART = ROOT / "bench" / "RESULTS.md", ROOT / "bench" / "ratios.svg"
+PEERS = ROOT / "bench" / "peers.json"
+PEERS_FIRST, PEERS_LAST = "<!-- peers -->\n", "<!-- /peers -->\n"
 FIRST, LAST = "<!-- ratios -->\n", "<!-- /ratios -->"
 """Between them a README quotes the largest size."""
 
@@ -37,9 +41,9 @@ def main() -> None:
         (ROOT / "README.md", english, ("question", "times DuckDB", "in processor time", "ms", "DuckDB ms")),
         (ROOT / "README.zh.md", CHINESE, ("问题", "DuckDB 的倍数", "按处理器时间", "毫秒", "DuckDB 毫秒")),
     ):
-        text, table = readme.read_text(encoding="utf-8"), quoted(largest, titles, heads)
+        text, quote = readme.read_text(encoding="utf-8"), quoted(largest, titles, heads)
         before, rest = text.split(FIRST)
-        readme.write_text(f"{before}{FIRST}{table}\n{LAST}{rest.split(LAST)[1]}", encoding="utf-8")
+        readme.write_text(f"{before}{FIRST}{quote}\n{LAST}{rest.split(LAST)[1]}", encoding="utf-8")
 
 
 def _result(found: dict[str, Any]) -> Result:
@@ -60,7 +64,9 @@ def page(results: Sequence[Result], noise: Mapping[str, float], machine: Mapping
             " `least(greatest(x, lo), hi)`, which DuckDB computes slower than the CASE that we print; *plain* without."
             " *Of processor time*: the same ratio in seconds of all processors, which other work on the machine hardly"
             " touches. Each figure is a median, of ratios run by run; in brackets the least and the greatest. Every question is"
-            " new and costs the rho of (1, 1e-7), over firms of at most K rows. T is when the answer would leave."
+            " new and costs the rho of (1, 1e-7), over firms of at most K rows. T is when the answer would leave,"
+            " counted from its start; *late* are runs that measured and finished for longer than that. Memory is the peak of"
+            " the engine's workers."
         ),
         "![Ratios by workload](ratios.svg)",
     ]
@@ -70,6 +76,10 @@ def page(results: Sequence[Result], noise: Mapping[str, float], machine: Mapping
         parts += ["Error of one release, as a share of the exact values:", accuracy(here)]
     seconds = ", ".join(f"{name} {value:.2f} s" for name, value in noise.items())
     parts += ["## Noise alone", f"100,000 groups: {seconds}."]
+    if PEERS.exists():
+        parts += [
+            PEERS_FIRST + peers(json.loads(PEERS.read_text(encoding="utf-8"))) + "\n" + PEERS_LAST.rstrip()
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -86,6 +96,8 @@ def work(results: Sequence[Result]) -> str:
             f"{1000 * r.plain.median:.1f}",
             _ratio(r.ratio_plain),
             f"{1000 * r.release_time:.0f}" if r.release_time is not None else "",
+            f"{r.release_time / r.ours.median:.1f}" if r.release_time is not None else "",
+            f"{r.overruns} of {r.runs}" if r.release_time is not None else "",
             ", ".join(map(str, r.rows_per_unit)),
             f"{r.worker_mebibytes:.0f}",
         )
@@ -102,16 +114,66 @@ def work(results: Sequence[Result]) -> str:
         "plain ms",
         "ratio",
         "T ms",
+        "T / ours",
+        "late",
         "K",
         "worker MiB",
     )
-    return _table(heads, rows)
+    return table(heads, rows)
+
+
+def write_peers(found: Mapping[str, Any]) -> str:
+    """Keep what `make bench-peers` found, put it in the place of what stood in `RESULTS.md`, and return it."""
+    PEERS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    text, told = RESULTS.read_text(encoding="utf-8"), peers(found)
+    before, _, rest = text.partition(PEERS_FIRST)
+    after = rest.partition(PEERS_LAST)[2]
+    RESULTS.write_text(f"{before.rstrip()}\n\n{PEERS_FIRST}{told}\n{PEERS_LAST}{after}", encoding="utf-8")
+    return told
+
+
+def peers(found: Mapping[str, Any]) -> str:
+    """Two tables: one query at (epsilon, delta), and each of a hundred under the same total."""
+    machine = found["machine"]
+    facts = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "at")
+    parts = [
+        "## Beside other engines",
+        f"Written by `make bench-peers` on {machine['at']}; {facts}; {found['loans']:,} loans, K = 50 for all.",
+        (
+            "Each peer from its lock file in an environment of its own, over the same loans, at the same (epsilon 1, delta"
+            " 1e-7): for one query, and for each of a hundred queries under that total, by the peer's own accounting (one"
+            " of the hundred is asked). Error: the sum of absolute errors over all groups against the exact values with the"
+            " same clamps, as a share of their sum; by column (count, sum, average). Seconds are of one warm machine under"
+            f" whatever else it did; a peer has {found['seconds']:.0f} s for all eight questions, start included. Ours: of"
+            " five runs the least seconds and the mean error. OpenDP and Tumult are told that no firm has more than"
+            " K loans, as our loader enforces; the others bound at each query."
+        ),
+    ]
+    names = list(dict.fromkeys(f["who"] for f in found["peers"]))
+    for budget in dict.fromkeys(f["budget"] for f in found["peers"] if "budget" in f):
+        told = {(f["who"], f["workload"]): f for f in found["peers"] if f.get("budget") == budget}
+        asked = list(dict.fromkeys(workload for _, workload in told))
+        rows = [(who, *(_peer(told.get((who, w))) for w in asked)) for who in names]
+        parts += [f"### {budget}", table(("", *(f"{w}: s, error" for w in asked)), rows)]
+    why = [
+        f"- {f['who']}{' ' + f['workload'] + ' (' + f['budget'] + ')' if 'workload' in f else ''}: {f['why']}"
+        for f in found["peers"]
+        if "why" in f
+    ]
+    parts += ["What did not answer, in its own words:", "\n".join(why)] if why else []
+    return "\n\n".join(parts)
+
+
+def _peer(found: Mapping[str, Any] | None) -> str:
+    if found is None or "why" in found:
+        return "–"
+    return f"{found['seconds']:.3f} s, " + " / ".join(f"{e:.3%}" for e in found["error"])
 
 
 def stages(results: Sequence[Result]) -> str:
     names = list(dict.fromkeys(s for r in results for s in r.stages))
     rows = [(r.workload, *(f"{1000 * r.stages.get(s, 0.0):.1f}" for s in names)) for r in results]
-    return _table(("", *names), rows)
+    return table(("", *names), rows)
 
 
 def accuracy(results: Sequence[Result]) -> str:
@@ -126,7 +188,7 @@ def accuracy(results: Sequence[Result]) -> str:
         for r in results
         for e in r.errors
     ]
-    return _table(("", "column", "bias", "noise", "keys missing"), rows)
+    return table(("", "column", "bias", "noise", "keys missing"), rows)
 
 
 CHINESE = {
@@ -155,7 +217,7 @@ def quoted(results: Sequence[Result], titles: Mapping[str, str], heads: Sequence
         )
         for r in results
     ]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def chart(results: Sequence[Result]) -> alt.LayerChart:
@@ -179,7 +241,7 @@ def _ratio(spread: Spread) -> str:
     return f"**{spread.median:.2f}** ({spread.low:.2f}–{spread.high:.2f})"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["-"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
