@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Final, Self
 
 import altair as alt
@@ -11,6 +13,7 @@ import pandas as pd
 import vl_convert
 
 from sandbox_guard.client.answer import Answer, Column
+from sandbox_guard.client.display import View
 from sandbox_guard.client.errors import InterfaceError
 from sandbox_guard.client.words import say
 
@@ -31,6 +34,8 @@ _ABOVE: Final[dict[str, Any]] = {
 }
 """An upright axis has its title above it: Chinese is not set on its side."""
 
+_SIDE_BY_SIDE: Final = "display:flex;flex-wrap:wrap;gap:.5em 2em;align-items:flex-start"
+
 RELIABILITY: Final = ("high", "usable", "caution")
 
 if os.environ.get("SANDBOX_GUARD_FONTS"):
@@ -39,13 +44,21 @@ if os.environ.get("SANDBOX_GUARD_FONTS"):
 
 @dataclass(frozen=True)
 class Chart:
-    """An Altair chart that a notebook shows as SVG. `altair` is there to be refined further."""
+    """An Altair chart that a notebook shows as SVG, its figures beside. `altair` is there to be refined further."""
 
     altair: alt.LayerChart
+    figures: View
 
     @classmethod
     def of(
-        cls, answer: Answer, *, x: str | None, y: str | None, colour: str | None, zero: bool | None
+        cls,
+        answer: Answer,
+        *,
+        figures: View = View(),
+        x: str | None,
+        y: str | None,
+        colour: str | None,
+        zero: bool | None,
     ) -> Self:
         """`x` is a key, `y` a number with noise, `colour` a second key. See `Result.chart`."""
         measure = _choose(answer, y, [c for c in answer.columns if c.noisy], "y")
@@ -54,7 +67,7 @@ class Chart:
         rest = [c for c in keys if c is not across]
         series = _choose(answer, colour, rest, "colour") if colour or rest else None
         frame = _long(measure, across, series)
-        return cls(_layers(frame, measure, across, series, _zero(frame) if zero is None else zero))
+        return cls(_layers(frame, measure, across, series, _zero(frame) if zero is None else zero), figures)
 
     def svg(self) -> str:
         """Text, with fonts by name."""
@@ -73,7 +86,12 @@ class Chart:
                 text.write(self.svg())
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
+        svg = self.svg()
+        # As an image of its own, since parts of two SVGs in one page may share a name.
+        drawn = base64.b64encode(svg.encode()).decode()
+        image = f'<img alt="{escape(say("band"))}" src="data:image/svg+xml;base64,{drawn}">'
+        html = f'<div style="{_SIDE_BY_SIDE}">{image}{self.figures.html()}</div>'
+        return {"text/html": html, "image/svg+xml": svg, "text/plain": self.figures.text()}
 
 
 def _vega_lite() -> str:

@@ -129,11 +129,12 @@ class Result(pd.DataFrame):
         *,
         zero: bool | None = None,
     ) -> Chart:
-        """Dots with interval bands, as SVG. Columns are chosen by kind where not named."""
+        """Dots with interval bands, as SVG, and the figures beside them. Columns are chosen by kind where not named."""
         with extra("charts"):
             from sandbox_guard.client.chart import Chart
 
-        return Chart.of(self._released_answer(), x=x, y=y, colour=colour, zero=zero)
+        answer = self._released_answer()
+        return Chart.of(answer, figures=_figures(answer), x=x, y=y, colour=colour, zero=zero)
 
     def sharpen(self, margin: Margin) -> Sharpening:
         """What it would cost to know these counts and sums to ± `margin` (a number, or {column: number}).
@@ -165,17 +166,13 @@ class Result(pd.DataFrame):
         if not self.equals(self.answer.frame()):
             return self._plain(say("changed"))
         answer = self.answer
-        heads = [column.name for column in answer.columns]
-        shown = answer.rows if answer.rows <= ROWS_SHOWN else ROWS_SHOWN // 3
-        cells = [_cells(column, shown) for column in answer.columns]
-        return View(
+        figures = _figures(answer)
+        return replace(
+            figures,
             banner=say("process_backend") if self.trial else None,
-            above=[*_cuts(answer, shown), _price(answer)],
+            above=[*figures.above, _price(answer)],
             bars=bars(answer.remaining, *_taken(answer)),
             bars_head=say("remaining"),
-            heads=heads,
-            rows=list(zip(*cells, strict=True)) if cells else [],
-            right=frozenset(i for i, c in enumerate(answer.columns) if c.type in ("integer", "real")),
             below=_meaning(answer),
             summary=f"{say('receipt')} {answer.receipt.get('release_id', '')}",
             details=_receipt(answer),
@@ -215,6 +212,18 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
             name, _, value = line[2:].partition(": ")
             found[name] = json.loads(value)
     return found
+
+
+def _figures(answer: Answer) -> View:
+    """The table, under what was cut."""
+    shown = answer.rows if answer.rows <= ROWS_SHOWN else ROWS_SHOWN // 3
+    cells = [_cells(column, shown) for column in answer.columns]
+    return View(
+        above=_cuts(answer, shown),
+        heads=[column.name for column in answer.columns],
+        rows=list(zip(*cells, strict=True)) if cells else [],
+        right=frozenset(i for i, c in enumerate(answer.columns) if c.type in ("integer", "real")),
+    )
 
 
 def _cells(column: Column, shown: int) -> Sequence[Cell]:

@@ -401,6 +401,10 @@ def test_10_charts_do_not_mislead(guard: Session, language: str) -> None:
     assert (
         next(e for e in layers[1]["encoding"].values() if e.get("field") == "value")["scale"]["zero"] is True
     )
+    beside = chart._repr_mimebundle_()["text/html"]
+    assert "data:image/svg+xml" in beside and "<table" in beside and "±" in beside, (
+        "the table stands beside it"
+    )
     svg = chart.svg()
     assert ("噪声误差" in svg) if language == "zh" else ("noise margin" in svg)
 
