@@ -145,7 +145,7 @@ def peers(found: Mapping[str, Any]) -> str:
             " of the hundred is asked). Error: the sum of absolute errors over all groups against the exact values with the"
             " same clamps, as a share of their sum; by column (count, sum, average). Seconds are of one warm machine under"
             f" whatever else it did; a peer has {found['seconds']:.0f} s for all eight questions, start included. Ours: of"
-            " five runs the least seconds and the mean error. OpenDP and Tumult are told that no firm has more than"
+            " five runs the least seconds and the mean error; a peer's is of one draw. OpenDP and Tumult are told that no firm has more than"
             " K loans, as our loader enforces; the others bound at each query."
         ),
     ]
