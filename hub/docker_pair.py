@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,8 @@ from dockerspawner import DockerSpawner
 
 from hub.access import Kind
 from hub.containers import IMAGES, Container, Role, cores, read_only, uid_of, writable
+from hub.deployment import deployment
+from hub.freezer import Freezer, key_of
 from hub.networks import PairAddresses
 from hub.settings import Settings
 from hub.spawner import Sandbox, Sandboxed
@@ -32,6 +35,7 @@ INSTALLATION = "sandbox-guard.installation"
 """Label: whose it is, by state directory. Two installations on one engine leave each other alone."""
 PAIR = "sandbox-guard.pair"
 ROLE = "sandbox-guard.role"
+PROJECT = "sandbox-guard.project"
 INDEX = "sandbox-guard.index"
 """Label of a pair's network: which of the pool's addresses it has."""
 
@@ -91,6 +95,7 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
             return 0
         ended = [each for each in found if each["State"] not in ("running", "created", "paused")]
         if not ended and len(found) == len(_roles(self._kind_of(found))):
+            await self._go_on(found)
             why = await self.overfull()
             if why:
                 await self._remove()
@@ -101,6 +106,13 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
             await self._keep_log(each)
         await self._remove()
         return roles or "incomplete"
+
+    async def _go_on(self, found: list[dict[str, Any]]) -> None:
+        """What is paused for nobody: the hub was killed, or the vault that asked for it."""
+        for each in found:
+            if each["State"] == "paused" and not freezer().frozen(each["Labels"][PROJECT]):
+                self.log.warning("%s: its notebook was left frozen, and goes on", self._log_name)
+                await self.docker("unpause", each["Id"])
 
     async def stop(self, now: bool = False) -> None:
         await self._remove(grace=0 if now else STOP_SECONDS)
@@ -120,6 +132,11 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
     @property
     def vault_threads(self) -> int:
         return cores(Role.VAULT).count(",") + 1
+
+    def vault_freezes(self, sandbox: Sandbox) -> dict[str, str]:
+        hub = f"http://{self.settings.seen_from_sandbox(self.settings.hub_host)}:{self.settings.hub_port}"
+        key = key_of(self.settings.token("freeze"), sandbox.project, self.pair)
+        return {"url": f"{hub}/hub/api/frozen/{self.pair}", "key": f"{sandbox.project}:{key}"}
 
     def prepare_home(self, sandbox: Sandbox) -> None:
         """The folders only. What lies in them the notebook's own process puts there: the hub, with more rights,
@@ -180,7 +197,7 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
                 "SANDBOX_GUARD_URL": f"http://vault:{VAULT_PORT}",
                 "SANDBOX_GUARD_SAMPLES": "/samples",
             },
-            labels=self._labels(Role.NOTEBOOK),
+            labels={**self._labels(Role.NOTEBOOK), PROJECT: sandbox.project},
             mounts=[
                 writable(sandbox.home, "/home/guard"),
                 writable(self.settings.home / "shared" / sandbox.project, "/shared"),
@@ -297,7 +314,11 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
                 uplink_name(self.settings.home),
                 ipv4_address=str(outer[container.role]),
             )
-        await self.docker("start", created["Id"])
+        if container.role is Role.NOTEBOOK:
+            async with freezer().starting(container.labels[PROJECT]):
+                await self.docker("start", created["Id"])
+        else:
+            await self.docker("start", created["Id"])
 
     async def _until_both_answer(self, sandbox: Sandbox, addresses: PairAddresses) -> str:
         """The URL for the proxy, once the halves answer. Raises within a second of a half's end, naming it."""
@@ -364,6 +385,8 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
 
     async def _remove(self, grace: int = 0) -> None:
         label = {"label": f"{PAIR}={self.pair}"}
+        # Its vault, if it was the one that froze, ends here too.
+        await freezer().forget(self.pair)
         await asyncio.to_thread(remove, self.client, label, grace)
 
 
@@ -470,8 +493,62 @@ def remove(client: docker.APIClient, filters: dict[str, str], grace: int) -> Non
             pass
 
 
+@cache
+def freezer() -> Freezer:
+    """The hub's one."""
+    settings = deployment().settings
+    client = engine() if settings.backend == "docker" else None
+
+    async def still(project: str) -> None:
+        if client is None:
+            raise DockerException("only containers can be frozen")
+        await asyncio.to_thread(pause, client, settings.home, project)
+
+    async def on(project: str) -> None:
+        if client is not None:
+            await asyncio.to_thread(resume, client, settings.home, project)
+
+    return Freezer(still, on)
+
+
+def pause(client: docker.APIClient, home: Path, project: str) -> None:
+    """All notebooks of a project; returns when none of them runs."""
+    for each in _notebooks(client, home, project):
+        if each["State"] == "running":
+            client.pause(each["Id"])
+    left = [each["Names"] for each in _notebooks(client, home, project) if each["State"] == "running"]
+    if left:
+        raise DockerException(f"still running: {left}")
+
+
+def resume(client: docker.APIClient, home: Path, project: str) -> None:
+    for each in _notebooks(client, home, project):
+        if each["State"] == "paused":
+            _resume(client, each["Id"])
+
+
+def _resume(client: docker.APIClient, identity: str) -> None:
+    try:
+        client.unpause(identity)
+    except NotFound:
+        pass
+    except APIError:
+        # It has ended, or somebody else was first.
+        if client.inspect_container(identity)["State"]["Paused"]:
+            raise
+
+
+def _notebooks(client: docker.APIClient, home: Path, project: str) -> list[dict[str, Any]]:
+    labels = [f"{INSTALLATION}={installation(home)}", f"{PROJECT}={project}"]
+    found: list[dict[str, Any]] = client.containers(filters={"label": labels})
+    return found
+
+
 def _remove_container(client: docker.APIClient, identity: str, grace: int) -> None:
     try:
+        if client.inspect_container(identity)["State"]["Paused"]:
+            # The engine ends nothing that is paused.
+            _resume(client, identity)
         if grace:
             client.stop(identity, timeout=grace)
         client.remove_container(identity, force=True, v=True)

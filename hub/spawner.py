@@ -291,6 +291,10 @@ class Sandboxed:
         """Where the vault finds what the hub knows as `path`."""
         return str(path)
 
+    def vault_freezes(self, sandbox: Sandbox) -> dict[str, str] | None:
+        """Where, and by what key, a vault has its project's notebooks stand still; None where they cannot."""
+        return None
+
     def vault_listen(self, sandbox: Sandbox) -> dict[str, Any]:
         """Where the vault listens: its socket, or the server's own port if there is no notebook."""
         if sandbox.kind is Kind.NOTEBOOK:
@@ -363,6 +367,7 @@ class Sandboxed:
             "threads": self.vault_threads,
             "lane": f"vaults on {platform.node()}",
             "rates": self.vault_sees(self.settings.rates),
+            "freeze": self.vault_freezes(sandbox),
         }
         write_privately(sandbox.configuration, json.dumps(configuration))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Protocol
@@ -43,6 +43,7 @@ from sandbox_guard.sql import suggest
 from sandbox_guard.sql.plan import MeasureKind, Plan
 from sandbox_guard.sql.planner import shape
 from sandbox_guard.sql.printer import print_block
+from sandbox_guard.stillness import RUNNING, Notebooks, always
 from sandbox_guard.window import Unlimited, Window, Windows, Within
 
 
@@ -63,6 +64,7 @@ class Guard:
         cores: VaultCores,
         windows: Windows,
         *,
+        notebooks: Notebooks = RUNNING,
         unavailable: Callable[[str], Refused | None] = lambda _: None,
     ) -> None:
         """`unavailable` says why a granted dataset has no version in force."""
@@ -75,30 +77,35 @@ class Guard:
         self.finisher = finisher
         self.cores = cores
         self.windows = windows
+        self.notebooks = notebooks
         self.unavailable = unavailable
 
     # ------------------------------------------------------------------------------ the path
 
     def answer(self, asked: Asked) -> dict[str, Any]:
         """Ask, pay, release. Raises `Refused` (nothing charged, nothing read) or `Fault`."""
-        try:
-            priced = self.price(asked)
-            known = self.ledger.find(self.asker, priced.question)
-            if known is not None:
-                return self._shown(known, priced.plan, free=True)
-            charge = self.ledger.charge(self.asker, self._charge_request(asked, priced))
-        except Refused as refused:
-            self._log_refusal(asked, refused)
-            raise
-        if charge.release is not None:
-            return self._shown(charge.release, priced.plan, free=True)
-        with self.windows.open(charge.reserved) as window:
-            body = self._measured(priced, window)
-            overruns = window.leave()
-            if body is None or overruns > window.doublings:
-                self.ledger.fault(self.asker, charge.charge_id, overruns)
-                raise Fault()
-            release = self.ledger.publish(self.asker, charge.charge_id, body, overruns)
+        with ExitStack() as stack:
+            stood = always
+            try:
+                priced = self.price(asked)
+                known = self.ledger.find(self.asker, priced.question)
+                if known is not None:
+                    return self._shown(known, priced.plan, free=True)
+                if priced.seconds is not None:
+                    stood = stack.enter_context(self.notebooks.still())
+                charge = self.ledger.charge(self.asker, self._charge_request(asked, priced))
+            except Refused as refused:
+                self._log_refusal(asked, refused)
+                raise
+            if charge.release is not None:
+                return self._shown(charge.release, priced.plan, free=True)
+            with self.windows.open(charge.reserved) as window:
+                body = self._measured(priced, window)
+                overruns = window.leave()
+                if body is None or overruns > window.doublings or not stood():
+                    self.ledger.fault(self.asker, charge.charge_id, overruns)
+                    raise Fault()
+                release = self.ledger.publish(self.asker, charge.charge_id, body, overruns)
         return self._shown(release, priced.plan, free=False)
 
     def price(self, asked: Asked) -> Priced:

@@ -38,6 +38,7 @@ from sandbox_guard.policy.model import Analysis, Column, Dataset, Policies, Proj
 from sandbox_guard.pricing import Asked
 from sandbox_guard.release_time import VaultCores, known
 from sandbox_guard.sql import functions
+from sandbox_guard.stillness import RUNNING, Frozen, Notebooks
 from sandbox_guard.window import Windows
 
 QUERY = "custom:sandbox-guard:query"
@@ -57,6 +58,11 @@ class Listen(BaseModel):
     socket: str | None = None
     host: str = "127.0.0.1"
     port: int | None = None
+
+
+class Freeze(BaseModel):
+    url: str
+    key: str
 
 
 class Config(BaseModel):
@@ -91,6 +97,9 @@ class Config(BaseModel):
     rates: Path | None = None
     """What `sandbox-guard calibrate` measured. Without it, or where it was measured for something else, the vault
     measures by itself, which takes some seconds."""
+
+    freeze: Freeze | None = None
+    """Where this project's notebooks are made to stand still; None where they cannot be."""
 
 
 class Ask(BaseModel):
@@ -208,8 +217,15 @@ class Vault:
             self.finisher,
             self.cores,
             self.windows,
+            notebooks=self._notebooks(),
             unavailable=self.data.why_not,
         )
+
+    def _notebooks(self) -> Notebooks:
+        if not self.project.freeze:
+            return RUNNING
+        freeze = self.config.freeze
+        return Frozen(freeze.url, freeze.key) if freeze is not None else Frozen("", "")
 
     def analysis(self, name: str, given: AskAnalysis) -> Asked:
         """An approved analysis with its parameters checked. Refused: `access.analysis`, `parameter.*`."""

@@ -500,6 +500,8 @@ class Project(Model):
     default_rho: Number = Decimal("0.005")
     """What a query costs where the asker names neither margin, share nor epsilon."""
     limits: QueryLimits = QueryLimits()
+    freeze: bool = False
+    """Do the project's notebooks stand still while one of its vaults works?"""
 
 
 # ------------------------------------------------------------- policies/analyses/<name>.sql

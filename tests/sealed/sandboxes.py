@@ -10,7 +10,7 @@ import socketserver
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -132,12 +132,13 @@ class Hub:
 
 
 @contextmanager
-def product_on_docker(home: Path) -> Iterator[Product]:
+def product_on_docker(home: Path, more: Mapping[str, str] = {}) -> Iterator[Product]:
     environment = {
         **environment_of(home),
         "SANDBOX_GUARD_BACKEND": "docker",
         "SANDBOX_GUARD_HOME_GIB": "1",
         "SANDBOX_GUARD_SUBNET": subnet(),
+        **more,
     }
     try:
         # Images that are out of date are made anew first.

@@ -1,0 +1,158 @@
+"""A project that says `freeze: true` has all its notebooks stand still while one of its vaults works.
+
+On Docker, seen from the engine: not by clocks, which a busy machine would upset.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from hub.access import server_name
+from hub.containers import Role
+from hub.spawner import sandbox_folder
+from tests.end_to_end.conftest import ROOT
+from tests.end_to_end.test_run import processes
+from tests.sealed.sandboxes import Hub, docker_engine, product_on_docker, sandbox
+
+PROJECT = "credit-inclusion"
+MEMBERS = ("lin", "chen")
+ASK = (
+    "from sandbox_guard import client as guard\n"
+    "import time\n"
+    "for attempt in range(8):\n"
+    "    try:\n"
+    "        print(guard.sql('SELECT count(*) AS firms FROM ent').iloc[0, 0]); break\n"
+    # A machine that runs other tests beside may miss a release time, which is a Fault.
+    "    except Exception as error: print(type(error)); time.sleep(3)\n"
+)
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    docker_engine()
+    policies = tmp_path_factory.mktemp("policies")
+    shutil.copytree(ROOT / "policies", policies, dirs_exist_ok=True)
+    with (policies / "projects" / f"{PROJECT}.yaml").open("a") as file:
+        file.write("\nfreeze: true\n")
+    with product_on_docker(
+        tmp_path_factory.mktemp("var"), {"SANDBOX_GUARD_POLICIES": str(policies)}
+    ) as product:
+        hub = Hub(product)
+        for member in MEMBERS:
+            hub.sign_in(member)
+        yield hub
+
+
+@pytest.fixture
+def notebooks(hub: Hub) -> dict[str, str]:
+    """By member, the container of a notebook that runs."""
+    for member in MEMBERS:
+        if not hub.server(member, PROJECT).get("ready"):
+            hub.start(member, PROJECT)
+    home = hub.product.home
+    return {m: sandbox(docker_engine(), home, m, PROJECT).container(Role.NOTEBOOK) for m in MEMBERS}
+
+
+def test_both_stand_still_while_one_asks_and_go_on(hub: Hub, notebooks: dict[str, str]) -> None:
+    client = docker_engine()
+    since = int(time.time())
+    done = subprocess.run(
+        ["docker", "exec", notebooks["lin"], "/opt/sandbox-guard/bin/python", "-c", ASK],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) > 0
+    filters = {"event": ["pause", "unpause"]}
+    seen = list(client.events(since=since, until=int(time.time()) + 1, decode=True, filters=filters))
+    charge = [each for each in log(hub) if each.get("kind") == "charge"][-1]
+    for member in MEMBERS:
+        own = [e for e in seen if e["Actor"]["Attributes"]["name"] == notebooks[member]]
+        assert [e["status"] for e in own][-2:] == ["pause", "unpause"], (member, own)
+        still = (own[-1]["timeNano"] - own[-2]["timeNano"]) / 1e6
+        assert still >= charge["facts"]["claim"]["milliseconds"], (member, still, charge)
+        assert state(notebooks[member]) == "running"
+
+
+def test_a_wrong_key_freezes_no_one(hub: Hub, notebooks: dict[str, str]) -> None:
+    url, key = freeze(hub, "lin")
+    _, other = freeze(hub, "chen")
+    for wrong in ("", key + "0", other):
+        assert call("PUT", url, wrong).status_code == 403
+    assert {state(each) for each in notebooks.values()} == {"running"}
+
+
+def test_they_go_on_when_the_vault_that_froze_them_is_killed(hub: Hub, notebooks: dict[str, str]) -> None:
+    url, key = freeze(hub, "lin")
+    assert call("PUT", url, key).status_code == 200
+    assert {state(each) for each in notebooks.values()} == {"paused"}
+    docker_engine().kill(notebooks["lin"].replace("-notebook", "-vault"))
+    eventually(lambda: state(notebooks["chen"]) == "running", "chen's notebook was left frozen")
+    eventually(lambda: not hub.server("lin", PROJECT), "lin's pair was not cleaned up")
+
+
+def test_they_go_on_when_the_hub_is_killed(hub: Hub, notebooks: dict[str, str]) -> None:
+    url, key = freeze(hub, "lin")
+    assert call("PUT", url, key).status_code == 200
+    for number, command in processes(hub.product.environment).items():
+        if "jupyterhub " in command and "hub.launcher" not in command:
+            os.kill(number, signal.SIGKILL)
+    eventually(lambda: {state(each) for each in notebooks.values()} == {"running"}, "they were left frozen")
+
+    def said() -> bool:
+        try:
+            return bool(call("DELETE", url, key).json().get("held") is False)
+        except (httpx.TransportError, ValueError):
+            return False
+
+    eventually(said, "a vault whose hub was killed is told that they stood still")
+
+
+def test_a_frozen_sandbox_can_be_stopped(hub: Hub, notebooks: dict[str, str]) -> None:
+    """Last: by its owner, or for any other reason."""
+    url, key = freeze(hub, "lin")
+    assert call("PUT", url, key).status_code == 200
+    hub.stop("lin", PROJECT)
+    eventually(lambda: state(notebooks["chen"]) == "running", "chen's notebook was left frozen")
+    hub.stop("chen", PROJECT)
+
+
+def freeze(hub: Hub, member: str) -> tuple[str, str]:
+    """Where, and by what key, this member's vault freezes."""
+    folder = sandbox_folder(hub.product.home, member, server_name(PROJECT))
+    said = json.loads((folder / "vault.json").read_text("utf-8"))["freeze"]
+    return said["url"], said["key"]
+
+
+def call(method: str, url: str, key: str) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {key}"}
+    return httpx.request(method, url, headers=headers, trust_env=False, timeout=60)
+
+
+def state(container: str) -> str:
+    return str(docker_engine().inspect_container(container)["State"]["Status"])
+
+
+def log(hub: Hub) -> list[dict[str, Any]]:
+    done = hub.product.command("audit", "export")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def eventually(holds: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.5)
