@@ -13,7 +13,7 @@ import pytest
 
 from sandbox_guard.stillness import Frozen
 from tests import firms
-from tests.end_to_end.conftest import free_ports
+from tests.ports import free_port
 from tests.seam import Bench, bench
 
 QUESTION = "SELECT count(*) FROM loans"
@@ -78,7 +78,7 @@ def ready() -> Iterator[Bench]:
         yield ready
 
 
-@pytest.mark.parametrize("url", ["", f"http://127.0.0.1:{free_ports(1)[0]}/"], ids=["nowhere", "no hub"])
+@pytest.mark.parametrize("url", ["", f"http://127.0.0.1:{free_port()}/"], ids=["nowhere", "no hub"])
 def test_where_they_cannot_be_frozen_nothing_is_charged_and_nothing_read(ready: Bench, url: str) -> None:
     ready.guard.notebooks = Frozen(url, "the key")
     seen = ready.ask(QUESTION, epsilon=0.5)
