@@ -93,6 +93,8 @@ class Card:
     state: str
     """stopped, pending or running."""
     expired: bool
+    speaks: str | None
+    """The language of a notebook that runs; a lab keeps the one it was started in."""
 
 
 class Home(Page):
@@ -115,6 +117,7 @@ class Home(Page):
                 server=(server := access.server_name(project.name)),
                 state=_state(user, server),
                 expired=project.agreement.expires < dt.date.today(),
+                speaks=user.spawners[server].speaks if server in user.spawners else None,
             )
             for project in policies.projects.values()
             if user.name in project.members

@@ -112,6 +112,8 @@ class Sandboxed:
         self._sandbox_id: str | None = None
         self._registered = -1
         """Position of the log's entry that registered this sandbox."""
+        self.speaks: str | None = None
+        """The language in which the notebook was started."""
         self._watch: Watch | None = None
         self._looked = 0.0
 
@@ -182,13 +184,14 @@ class Sandboxed:
         )
 
     def get_state(self) -> dict[str, Any]:
-        state = {"sandbox_id": self._sandbox_id, "registered": self._registered}
+        state = {"sandbox_id": self._sandbox_id, "registered": self._registered, "speaks": self.speaks}
         return {**super().get_state(), **state}  # type: ignore[misc]
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)  # type: ignore[misc]
         self._sandbox_id = state.get("sandbox_id")
         self._registered = state.get("registered", -1)
+        self.speaks = state.get("speaks")
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What `say` said, and a sign of life at least every 2 s."""
@@ -251,7 +254,7 @@ class Sandboxed:
 
     def notebook_environment(self, sandbox: Sandbox) -> dict[str, str]:
         """Everything the notebook's process knows of the world. No token but its own of the hub."""
-        language = deployment().language_of(self.user.name)
+        self.speaks = language = deployment().language_of(self.user.name)
         etc = NOTEBOOK_IMAGE / "etc"
         return {
             **{k: v for k, v in self.get_env().items() if k.startswith(("JUPYTERHUB_", "JPY_"))},

@@ -192,7 +192,8 @@ def test_english_by_choice(
     page.goto(f"{product.address}/hub/home")
     page.click("text=中文")
     expect(page.locator("h1")).to_have_text("我的项目")
-    # What runs keeps the language in which it was started.
+    # What runs keeps the language in which it was started, and the page says how to change it.
+    expect(page.locator("section[aria-labelledby=project-credit-inclusion]")).to_contain_text("界面为英文")
     page.click(".stop-project")
     expect(page.locator(".stop-project")).to_have_count(0, timeout=READY)
 
