@@ -63,6 +63,7 @@ lock: install ## 更新锁文件 / make the lock files anew from pyproject.toml 
 bench: install ## 性能对比 / benchmarks
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.ledger
+	$(BIN)/python -m bench.sandboxes
 
 bench-report: install ## 性能报告 / the same, written into bench/RESULTS.md and the READMEs
 	$(BIN)/python -m bench --json $(SANDBOX_GUARD_HOME)/bench-run.json

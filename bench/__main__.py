@@ -18,7 +18,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import sandboxes
 from bench.queries import NotAnswered, Result, Spread, measured, noise, stand
 from bench.workloads import WORKLOADS
 
@@ -48,16 +47,12 @@ def main() -> None:
         for table in (work(here, loans), stages(here), accuracy(here)):
             console.print(table)
         results += here
-    why = sandboxes.why_not()
-    many_sandboxes = None if why else sandboxes.together()
-    console.print(why if many_sandboxes is None else sandboxes.table(many_sandboxes))
     many = noise(GROUPS)
     console.print(f"{GROUPS:,} noisy groups:", ", ".join(f"{n} {s:.2f} s" for n, s in many.items()))
     path = wanted.json or wanted.home / f"bench-{dt.date.today().isoformat()}.json"
     found = {
         "machine": machine(),
         "noise": many,
-        "sandboxes": many_sandboxes and asdict(many_sandboxes),
         "results": [asdict(r) for r in results],
     }
     path.write_text(json.dumps(found, indent=2))

@@ -42,7 +42,11 @@ LONGEST = 60.0
 """Seconds: a plan whose worst case takes longer is refused."""
 
 FIXED = 0.025
-"""Seconds for what does not grow, and for a hiccup of the machine."""
+"""Seconds for what does not grow, and for a hiccup of cores on which nothing else runs."""
+
+SHARED = 0.25
+"""The same where the host's services run on them too: twelve notebooks that start on a machine of two cores hold up a
+vault for so long, and three answers that are late in a day stop a plan's shape."""
 
 SIMULATED = 2_000_000
 """Most values that intervals are simulated from (`intervals._stacked`)."""
@@ -85,6 +89,7 @@ class Costs:
     """One statement over small released tables, with their way to the finishing process and back."""
     simulated: float
     """One number drawn anew, and what is made of it."""
+    fixed: float = FIXED
 
     def seconds(self, plan: Plan, measuring: Work, finishing: Work) -> float:
         """Of all but what does not grow."""
@@ -223,7 +228,7 @@ def release_time(plan: Plan, catalogue: Catalogue, costs: Costs, longest: float 
     memory = max(measuring.memory, finishing.memory)
     if memory > costs.memory:
         raise Refused("ask.too_large", worst=_rounded(memory / 2**20), most=costs.memory >> 20)
-    seconds = costs.seconds(plan, measuring, finishing) + FIXED
+    seconds = costs.seconds(plan, measuring, finishing) + costs.fixed
     if seconds > longest:
         raise Refused("ask.too_long", worst=_rounded(seconds), most=round(longest))
     return max(seconds, FLOOR)

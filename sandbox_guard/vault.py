@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,7 +37,7 @@ from sandbox_guard.ledger.wire import Asker
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Analysis, Column, Dataset, Policies, Project, Role, Table
 from sandbox_guard.pricing import Asked
-from sandbox_guard.release_time import VaultCores, known
+from sandbox_guard.release_time import SHARED, VaultCores, known
 from sandbox_guard.sql import functions
 from sandbox_guard.stillness import RUNNING, Frozen, Notebooks
 from sandbox_guard.window import Windows
@@ -150,7 +151,7 @@ class Vault:
             config.lane,
             # Elsewhere its cores are shared with whatever else runs there.
             config.backend == "docker",
-            known(config.rates, limits),
+            replace(known(config.rates, limits), fixed=SHARED),
         )
         self.windows = Windows(config.timeout, self.cores.reserved)
 

@@ -150,7 +150,19 @@ def product_on_docker(home: Path, more: Mapping[str, str] = {}) -> Iterator[Prod
     finally:
         client = docker_engine()
         for network in client.networks(names=[uplink_name(home)]):
-            client.remove_network(network["Id"])
+            _remove(client, network["Id"])
+
+
+def _remove(client: docker.APIClient, network: str) -> None:
+    """The engine may still be at work on a gate that has just gone; where many go at once it forgets the end of one,
+    and keeps a network that nobody is on until it is started anew."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with suppress(docker.errors.APIError):
+            client.remove_network(network)
+            return
+        time.sleep(1)
+    assert not client.inspect_network(network)["Containers"]
 
 
 def sandbox(client: docker.APIClient, home: Path, member: str, project: str) -> Sandbox:
