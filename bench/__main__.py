@@ -8,16 +8,14 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import os
-import platform
 import tempfile
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.machine import machine
 from bench.queries import NotAnswered, Result, Spread, measured, noise, stand
 from bench.workloads import WORKLOADS
 
@@ -57,18 +55,6 @@ def main() -> None:
     }
     path.write_text(json.dumps(found, indent=2))
     console.print(f"{path}")
-
-
-def machine() -> dict[str, object]:
-    """What the figures were taken on; its load is of the run itself too."""
-    return {
-        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg(),
-        "python": platform.python_version(),
-        "duckdb": version("duckdb"),
-        "opendp": version("opendp"),
-    }
 
 
 def work(results: list[Result | NotAnswered], loans: int) -> Table:

@@ -22,8 +22,8 @@ from typing import Any
 
 import altair as alt
 
-from bench.__main__ import machine
 from bench.data import write
+from bench.machine import machine, written
 from bench.queries import NotAnswered, bench_policies, measured, peak_mebibytes, stand
 from bench.report import table
 from bench.workloads import WORKLOADS
@@ -83,7 +83,6 @@ def _loaded(home: Path, loans: int, files: dict[str, Path]) -> tuple[float, floa
 
 
 def page(grown: Sequence[dict[str, Any]], on: dict[str, object]) -> str:
-    facts = ", ".join(f"{name} {value}" for name, value in on.items() if name != "at")
     loads = [(f"{g['loans']:,}", f"{g['load_seconds']:.1f}", f"{g['load_mebibytes']:,.0f}") for g in grown]
     asked = [
         (
@@ -101,7 +100,7 @@ def page(grown: Sequence[dict[str, Any]], on: dict[str, object]) -> str:
     refused = [f"{g['loans']:,} loans, {w}: {why}" for g in grown for w, why in g["refused"].items()]
     parts = [
         "# How cost grows",
-        f"Written by `make bench-large` on {on['at']}; {facts}. What the columns mean: [RESULTS.md](RESULTS.md).",
+        f"{written('make bench-large', on)}. What the columns mean: [RESULTS.md](RESULTS.md).",
         "![Work by rows](growth.svg)",
         "## Loading from Parquet",
         table(("loans", "s", "peak MiB"), loads),

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import uvicorn
 
-from bench.__main__ import machine
+from bench.machine import machine, written
 from sandbox_guard.ledger.remote import RemoteLedger
 from sandbox_guard.ledger.service import SWITCH, create_app
 from sandbox_guard.ledger.store import LedgerStore
@@ -181,8 +181,9 @@ def main() -> None:
         print(line, flush=True)
         lines.append(line)
     for name in sys.argv[1:]:
-        facts = ", ".join(f"{name} {value}" for name, value in machine().items() if name != "at")
-        head = f"# How fast the ledger is\n\nWritten by `make bench-report` on {machine()['at']}; {facts}. Commits are durable.\n\n"
+        head = (
+            f"# How fast the ledger is\n\n{written('make bench-report', machine())}. Commits are durable.\n\n"
+        )
         Path(name).write_text(head + "".join(f"- {line}\n" for line in lines), encoding="utf-8")
 
 

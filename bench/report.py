@@ -16,6 +16,7 @@ from typing import Any
 
 import altair as alt
 
+from bench.machine import written
 from bench.queries import Error, Result, Spread
 
 ROOT = Path(__file__).parents[1]
@@ -53,10 +54,9 @@ def _result(found: dict[str, Any]) -> Result:
 
 
 def page(results: Sequence[Result], noise: Mapping[str, float], machine: Mapping[str, Any]) -> str:
-    facts = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "at")
     parts = [
         "# What a private answer costs beside a plain one",
-        f"Written by `make bench-report` on {machine['at']}; {facts}.",
+        f"{written('make bench-report', machine)}.",
         (
             "Work: from the question's arrival in the vault to the release being ready, with plan, charge, noise and both"
             " entries of the log, durably committed; the wait for the release time is not work. Raw: DuckDB on the same"
@@ -134,11 +134,9 @@ def write_peers(found: Mapping[str, Any]) -> str:
 
 def peers(found: Mapping[str, Any]) -> str:
     """Two tables: one query at (epsilon, delta), and each of a hundred under the same total."""
-    machine = found["machine"]
-    facts = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "at")
     parts = [
         "## Beside other engines",
-        f"Written by `make bench-peers` on {machine['at']}; {facts}; {found['loans']:,} loans, K = 50 for all.",
+        f"{written('make bench-peers', found['machine'])}; {found['loans']:,} loans, K = 50 for all.",
         (
             "Each peer from its lock file in an environment of its own, over the same loans, at the same (epsilon 1, delta"
             " 1e-7): for one query, and for each of a hundred queries under that total, by the peer's own accounting (one"

@@ -19,8 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.__main__ import machine
 from bench.data import MOST_LOANS
+from bench.machine import machine
 from bench.peers.job import ONE, SESSION, Job
 from bench.queries import DELTA, EPSILON, Stand, asked, stand
 from bench.report import write_peers
