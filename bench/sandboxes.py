@@ -7,7 +7,6 @@ once, asked at once, and looked at. Nothing here asserts speed: it prints. `pyth
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ from rich.table import Table
 from hub.containers import Role
 from hub.docker_pair import engine, missing_images
 from tests.end_to_end.conftest import ROOT
-from tests.sealed.sandboxes import Hub, Sandbox, product_on_docker, sandbox
+from tests.sealed.sandboxes import Hub, Sandbox, product_on_docker, python_in, sandbox
 
 MEMBERS = 12
 PROJECT = "credit-inclusion"
@@ -153,13 +152,7 @@ def _seconds(work: object) -> float:
 def _ask(pair: Sandbox) -> tuple[float, int]:
     """Until the answer, the client's start included; how often it was asked again."""
     begun = time.perf_counter()
-    done = subprocess.run(
-        ["docker", "exec", pair.container(Role.NOTEBOOK), "/opt/sandbox-guard/bin/python", "-c", ASK],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = python_in(pair.container(Role.NOTEBOOK), ASK, patience=300)
     if done.returncode != 0 or not done.stdout:
         raise RuntimeError(f"{pair.member} got no answer: {done.stderr[-500:]}")
     return time.perf_counter() - begun, int(done.stdout.split()[0])

@@ -13,7 +13,7 @@ import pytest
 
 from hub.docker_pair import sweep, uplink_name
 from tests.end_to_end.conftest import FIRMS, ROOT, Product, environment_of
-from tests.sealed.sandboxes import Hub, docker_engine, left_behind, sandbox, subnet
+from tests.sealed.sandboxes import Hub, docker_engine, left_behind, python_in, sandbox, subnet
 
 PROJECT = "credit-inclusion"
 ASK = (
@@ -103,12 +103,6 @@ def test_a_member_signs_in_and_gets_an_answer(composed: Composed) -> None:
 
 def ask(home: Path) -> int:
     container = f"{sandbox(docker_engine(), home, 'lin', PROJECT).pair}-notebook"
-    done = subprocess.run(
-        ["docker", "exec", container, "/opt/sandbox-guard/bin/python", "-c", ASK],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    done = python_in(container, ASK, patience=180)
     assert done.returncode == 0, done.stderr
     return int(done.stdout.split()[-1])

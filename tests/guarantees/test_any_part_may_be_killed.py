@@ -19,7 +19,7 @@ import pytest
 
 from hub.containers import Role
 from tests.end_to_end.test_run import processes
-from tests.sealed.sandboxes import Hub, docker_engine, left_behind, product_on_docker, sandbox
+from tests.sealed.sandboxes import Hub, docker_engine, left_behind, product_on_docker, python_in, sandbox
 
 PROJECT = "credit-inclusion"
 MEMBERS = ("lin", "chen")
@@ -105,13 +105,7 @@ def ask(home: Path, member: str) -> str:
     except ValueError:
         return ""
     try:
-        done = subprocess.run(
-            ["docker", "exec", container, "/opt/sandbox-guard/bin/python", "-c", ASK],
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
+        done = python_in(container, ASK, patience=200)
     except subprocess.TimeoutExpired:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

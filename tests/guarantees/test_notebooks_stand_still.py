@@ -25,7 +25,7 @@ from hub.containers import Role
 from hub.spawner import sandbox_folder
 from tests.end_to_end.conftest import ROOT
 from tests.end_to_end.test_run import processes
-from tests.sealed.sandboxes import Hub, docker_engine, product_on_docker, sandbox
+from tests.sealed.sandboxes import Hub, docker_engine, product_on_docker, python_in, sandbox
 
 PROJECT = "credit-inclusion"
 MEMBERS = ("lin", "chen")
@@ -71,13 +71,7 @@ def notebooks(hub: Hub) -> dict[str, str]:
 def test_both_stand_still_while_one_asks_and_go_on(hub: Hub, notebooks: dict[str, str]) -> None:
     client = docker_engine()
     since = int(time.time())
-    done = subprocess.run(
-        ["docker", "exec", notebooks["lin"], "/opt/sandbox-guard/bin/python", "-c", ASK],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = python_in(notebooks["lin"], ASK, patience=300)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) > 0
     filters = {"event": ["pause", "unpause"]}

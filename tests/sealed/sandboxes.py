@@ -171,6 +171,17 @@ def sandbox(client: docker.APIClient, home: Path, member: str, project: str) -> 
     return Sandbox(member, project, name, int(network["Labels"][INDEX]))
 
 
+def python_in(container: str, script: str, patience: float) -> subprocess.CompletedProcess[str]:
+    """A script in a running notebook. Raises subprocess.TimeoutExpired."""
+    return subprocess.run(
+        ["docker", "exec", container, "/opt/sandbox-guard/bin/python", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=patience,
+        check=False,
+    )
+
+
 def left_behind(client: docker.APIClient, home: Path) -> list[str]:
     """Containers and networks of sandboxes, by name; the uplink is the product's own."""
     ours = {"label": f"sandbox-guard.installation={installation(home)}"}
