@@ -113,7 +113,7 @@ class Guard:
         planned = self._plan(asked)
         longest = self.project.limits.seconds
         seconds = (
-            release_time(planned, self.pricing.catalogue, self.cores.costs, longest)
+            release_time(planned, self.pricing.catalogue, self.cores.costs, longest, self.cores.fixed)
             if planned.blocks
             else None
         )

@@ -70,6 +70,7 @@ class VaultCores:
     reserved: bool
     """For vaults alone: then an overrun counts."""
     costs: Costs
+    fixed: float = FIXED
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,6 @@ class Costs:
     """One statement over small released tables, with their way to the finishing process and back."""
     simulated: float
     """One number drawn anew, and what is made of it."""
-    fixed: float = FIXED
 
     def seconds(self, plan: Plan, measuring: Work, finishing: Work) -> float:
         """Of all but what does not grow."""
@@ -218,7 +218,9 @@ def _least(run: Callable[[], object]) -> float:
     return MARGIN * min(found[1:])
 
 
-def release_time(plan: Plan, catalogue: Catalogue, costs: Costs, longest: float = LONGEST) -> float:
+def release_time(
+    plan: Plan, catalogue: Catalogue, costs: Costs, longest: float = LONGEST, fixed: float = FIXED
+) -> float:
     """Seconds from start to release, at least `FLOOR`.
 
     Refused: `ask.too_long` where the worst case takes longer than `longest`, `ask.too_large` where it holds more
@@ -228,7 +230,7 @@ def release_time(plan: Plan, catalogue: Catalogue, costs: Costs, longest: float 
     memory = max(measuring.memory, finishing.memory)
     if memory > costs.memory:
         raise Refused("ask.too_large", worst=_rounded(memory / 2**20), most=costs.memory >> 20)
-    seconds = costs.seconds(plan, measuring, finishing) + costs.fixed
+    seconds = costs.seconds(plan, measuring, finishing) + fixed
     if seconds > longest:
         raise Refused("ask.too_long", worst=_rounded(seconds), most=round(longest))
     return max(seconds, FLOOR)

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -151,7 +150,8 @@ class Vault:
             config.lane,
             # Elsewhere its cores are shared with whatever else runs there.
             config.backend == "docker",
-            replace(known(config.rates, limits), fixed=SHARED),
+            known(config.rates, limits),
+            SHARED,
         )
         self.windows = Windows(config.timeout, self.cores.reserved)
 

@@ -423,9 +423,11 @@ def _operations(rows: int, exprs: Iterable[Expr]) -> Work:
     done = [
         n for e in exprs for n in nodes(e) if not isinstance(n, (Column, Constant)) and hasattr(n, "domain")
     ]
-    compared = sum(map(_compares, done))
-    others = sum(1 + _length_of(n) // 16 for n in done if not _compares(n))
-    return Work(expressions=_times(rows, others), comparisons=_times(rows, compared))
+    others = [n for n in done if not _compares(n)]
+    return Work(
+        expressions=_times(rows, sum(1 + _length_of(n) // 16 for n in others)),
+        comparisons=_times(rows, len(done) - len(others)),
+    )
 
 
 def _compares(operation: object) -> bool:
