@@ -112,7 +112,7 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
         for each in found:
             if each["State"] == "paused" and not freezer().frozen(each["Labels"][PROJECT]):
                 self.log.warning("%s: its notebook was left frozen, and goes on", self._log_name)
-                await self.docker("unpause", each["Id"])
+                await asyncio.to_thread(_resume, self.client, each["Id"])
 
     async def stop(self, now: bool = False) -> None:
         await self._remove(grace=0 if now else STOP_SECONDS)

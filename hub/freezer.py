@@ -36,14 +36,15 @@ class Freezer:
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def freeze(self, project: str, holder: str, seconds: float) -> None:
+        lease = min(seconds, LONGEST)
         async with self._lock(project):
-            self._leases.setdefault(project, {})[holder] = self.clock() + min(seconds, LONGEST)
+            self._leases.setdefault(project, {})[holder] = self.clock() + lease
             try:
                 await self.pause(project)
             except BaseException:
                 await self._end(project, holder)
                 raise
-        asyncio.get_running_loop().call_later(min(seconds, LONGEST) + 1, self._expire, project)
+        asyncio.get_running_loop().call_later(lease + 1, self._expire, project)
 
     async def thaw(self, project: str, holder: str) -> bool:
         """Did they stand still for `holder` until now?"""
