@@ -7,7 +7,6 @@ gate holds outside; the vault listens on a third. `hub.pair` holds the three tog
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +16,6 @@ from hub.access import Kind
 from hub.filter import program
 from hub.pair import HANDED_OVER, Half, Order
 from hub.process_pair import ProcessPairSpawner, bare_environment
-from hub.settings import ROOT
 from hub.spawner import Sandbox, log_file
 
 HUB_PORT = 8081
@@ -36,7 +34,17 @@ class BubblewrapPairSpawner(ProcessPairSpawner):
         return Order(
             vault=self._walled_vault(sandbox),
             notebook=None if alone else self._walled_notebook(sandbox),
-            gate=None if alone else self._gate(sandbox),
+            gate=None
+            if alone
+            else self._gate(
+                sandbox,
+                self.way_in(sandbox, ["127.0.0.1", self.port], [str(sandbox.folder / "notebook.sock")]),
+                {
+                    "listen": [str(sandbox.sockets / "hub.sock")],
+                    "to": [self.settings.hub_host, self.settings.hub_port],
+                    "carry": "hub api",
+                },
+            ),
         )
 
     def prepare_home(self, sandbox: Sandbox) -> None:
@@ -76,7 +84,6 @@ class BubblewrapPairSpawner(ProcessPairSpawner):
             filter=_filter(sandbox.folder / "notebook.filter", trusted=False),
         )
         environment = self.notebook_environment(sandbox)
-        etc = bubblewrap.NOTEBOOK / "etc"
         ways = [
             {"listen": [HANDED_OVER], "to": ["127.0.0.1", self.port], "carry": "any bytes"},
             {
@@ -92,35 +99,13 @@ class BubblewrapPairSpawner(ProcessPairSpawner):
                 **bare_environment(),
                 **environment,
                 "HOME": "/home/guard",
-                "JUPYTER_CONFIG_PATH": os.pathsep.join(
-                    [str(etc / "jupyter"), str(etc / environment["SANDBOX_GUARD_LANGUAGE"])]
-                ),
+                "JUPYTER_CONFIG_PATH": self.lab_configuration(sandbox, bubblewrap.NOTEBOOK),
                 "SANDBOX_GUARD_URL": f"unix:{bubblewrap.SOCKETS / sandbox.socket.name}",
                 "SANDBOX_GUARD_SAMPLES": "/samples",
             },
             directory=Path("/"),
             log=log_file(self.settings, sandbox.member, self.name, "notebook"),
             listen=sandbox.folder / "notebook.sock",
-        )
-
-    def _gate(self, sandbox: Sandbox) -> Half:
-        ways = [
-            {
-                "listen": ["127.0.0.1", self.port],
-                "to": [str(sandbox.folder / "notebook.sock")],
-                "carry": "any bytes",
-            },
-            {
-                "listen": [str(sandbox.sockets / "hub.sock")],
-                "to": [self.settings.hub_host, self.settings.hub_port],
-                "carry": "hub api",
-            },
-        ]
-        return Half(
-            command=[sys.executable, "-I", str(ROOT / "hub" / "gate.py"), json.dumps(ways)],
-            environment=bare_environment(),
-            directory=sandbox.folder,
-            log=log_file(self.settings, sandbox.member, self.name, "gate"),
         )
 
 

@@ -42,7 +42,7 @@ class Limits:
 LIMITS: Mapping[Role, Limits] = {
     Role.NOTEBOOK: Limits(memory=2048 * MIB, processes=256, temporary=256 * MIB),
     Role.VAULT: Limits(memory=6144 * MIB, processes=256, temporary=1024 * MIB),
-    Role.GATE: Limits(memory=64 * MIB, processes=16, temporary=1 * MIB),
+    Role.GATE: Limits(memory=128 * MIB, processes=16, temporary=1 * MIB),
 }
 
 IMAGES: Mapping[Role, str] = {

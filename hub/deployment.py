@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+import httpx
+
 from hub.accounts import Accounts
 from hub.language import Language, language
 from hub.policies import CurrentPolicies
@@ -21,6 +23,14 @@ class Deployment:
         """What this person chose, else what people.yaml says, else Chinese."""
         person = self.policies().people.get(name)
         return language(self.accounts.language(name) or (person.language if person else None))
+
+    def ledger(self) -> httpx.AsyncClient:
+        """To call it as the hub."""
+        return httpx.AsyncClient(
+            base_url=self.settings.ledger_url,
+            headers={"Authorization": f"Bearer {self.settings.token('hub')}"},
+            trust_env=False,
+        )
 
 
 @cache

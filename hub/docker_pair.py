@@ -180,7 +180,6 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
         )
 
     def _notebook(self, sandbox: Sandbox, addresses: PairAddresses) -> Container:
-        etc = Path("/opt/sandbox-guard/notebook/etc")
         environment = self.notebook_environment(sandbox)
         samples = self.settings.home / "samples"
         granted = self.granted(sandbox)
@@ -191,9 +190,7 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
             environment={
                 **environment,
                 "HOME": "/home/guard",
-                "JUPYTER_CONFIG_PATH": os.pathsep.join(
-                    [str(etc / "jupyter"), str(etc / environment["SANDBOX_GUARD_LANGUAGE"])]
-                ),
+                "JUPYTER_CONFIG_PATH": self.lab_configuration(sandbox, Path("/opt/sandbox-guard/notebook")),
                 "SANDBOX_GUARD_URL": f"http://vault:{VAULT_PORT}",
                 "SANDBOX_GUARD_SAMPLES": "/samples",
             },
@@ -213,11 +210,11 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
     def _gate(self, sandbox: Sandbox, addresses: PairAddresses) -> Container:
         hub = self.settings.seen_from_sandbox(self.settings.hub_host)
         ways = [
-            {
-                "listen": [str(addresses.gate_uplink), SERVER_PORT],
-                "to": [str(addresses.notebook), SERVER_PORT],
-                "carry": "any bytes",
-            },
+            self.way_in(
+                sandbox,
+                [str(addresses.gate_uplink), SERVER_PORT],
+                [str(addresses.notebook), SERVER_PORT],
+            ),
             {
                 "listen": [str(addresses.gate), HUB_PORT],
                 "to": [hub, self.settings.hub_port],
@@ -227,8 +224,8 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
         return Container(
             role=Role.GATE,
             name=f"{self.pair}-gate",
-            command=["/usr/bin/python3", "-I", "/opt/sandbox-guard/gate.py", json.dumps(ways)],
-            environment={},
+            command=["/opt/sandbox-guard/bin/python", "-I", "/opt/sandbox-guard/gate.py", json.dumps(ways)],
+            environment=self.gate_environment(sandbox),
             labels=self._labels(Role.GATE),
         )
 

@@ -39,9 +39,10 @@ from sandbox_guard.policy.model import Office, Policies, Role
 console = Console(highlight=False, soft_wrap=True)
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-TOKENS = ("hub", "portal", "admin", "proxy", "portal-hub", "freeze")
+TOKENS = ("hub", "portal", "admin", "proxy", "portal-hub", "freeze", "downloads")
 """Service tokens, each a file `keys/<name>.token`: of hub, portal and stewards at the ledger, of the hub at
-the proxy, of the portal at the hub; from the last one come the keys of vaults at the hub (hub.freezer)."""
+the proxy, of the portal at the hub; from the last two come the keys at the hub of vaults (hub.freezer) and of gates
+(hub.downloads)."""
 
 FREE_BYTES = 2 * 2**30
 """The demo city, its samples and the logs fit in this."""

@@ -20,6 +20,7 @@ from tornado import web
 from hub import access
 from hub.accounts import PASSWORD_LENGTH, Outcome
 from hub.deployment import deployment
+from hub.downloads import Downloads
 from hub.frozen import Frozen
 from hub.language import CHOSEN, COOKIE, Language, Translate, language, translator
 from sandbox_guard.policy.model import Dataset, Project, Role
@@ -208,4 +209,5 @@ PAGES: tuple[tuple[str, type], ...] = (
     (r"/token", NotHere),
     (r"/accept-share", NotHere),
     (r"/api/frozen/(sg-[0-9a-f]+)", Frozen),
+    (r"/api/downloads/([^/]+)/([^/]+)", Downloads),
 )

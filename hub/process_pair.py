@@ -7,12 +7,13 @@ this backend claims no seal and every page says so.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 from jupyterhub.spawner import LocalProcessSpawner
@@ -49,7 +50,12 @@ class ProcessPairSpawner(Sandboxed, LocalProcessSpawner):  # type: ignore[misc]
         return f"http://127.0.0.1:{self.port}"
 
     def order(self, sandbox: Sandbox) -> Order:
-        return Order(vault=self._vault(sandbox), notebook=self._notebook(sandbox))
+        vault = self._vault(sandbox)
+        if sandbox.kind is not Kind.NOTEBOOK:
+            return Order(vault=vault, notebook=None)
+        behind = random_port()
+        way_in = self.way_in(sandbox, ["127.0.0.1", self.port], ["127.0.0.1", behind])
+        return Order(vault=vault, notebook=self._notebook(sandbox, behind), gate=self._gate(sandbox, way_in))
 
     async def start(self) -> str:
         self.port = random_port()
@@ -88,9 +94,7 @@ class ProcessPairSpawner(Sandboxed, LocalProcessSpawner):  # type: ignore[misc]
             log=log_file(self.settings, sandbox.member, self.name, "vault"),
         )
 
-    def _notebook(self, sandbox: Sandbox) -> Half | None:
-        if sandbox.kind is not Kind.NOTEBOOK:
-            return None
+    def _notebook(self, sandbox: Sandbox, port: int) -> Half:
         command = [
             sys.executable,
             "-m",
@@ -102,11 +106,20 @@ class ProcessPairSpawner(Sandboxed, LocalProcessSpawner):  # type: ignore[misc]
             environment={
                 **bare_environment(),
                 **self.notebook_environment(sandbox),
+                "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}{self.server.base_url}",
                 "SANDBOX_GUARD_URL": f"unix:{sandbox.socket}",
                 "SANDBOX_GUARD_SAMPLES": str(self.settings.home / "samples"),
             },
             directory=sandbox.home,
             log=log_file(self.settings, sandbox.member, self.name, "notebook"),
+        )
+
+    def _gate(self, sandbox: Sandbox, *ways: dict[str, Any]) -> Half:
+        return Half(
+            command=[sys.executable, "-I", str(ROOT / "hub" / "gate.py"), json.dumps(ways)],
+            environment={**bare_environment(), **self.gate_environment(sandbox)},
+            directory=sandbox.folder,
+            log=log_file(self.settings, sandbox.member, self.name, "gate"),
         )
 
     async def _until_both_answer(self, sandbox: Sandbox) -> None:

@@ -24,6 +24,8 @@ class Settings:
     """How sandboxes are run, one of `hub.backends`; empty until the launcher has chosen."""
     home_gib: int
     """How large a member's folder of one project may grow."""
+    download_mib: int
+    """How large one download from a notebook may be. A gate may have to hold it whole, in its 128 MiB."""
     subnet: str
     """The private addresses of sandboxes on Docker (hub.networks)."""
     hub_host: str
@@ -52,11 +54,16 @@ class Settings:
                 raise ValueError(f"{name}={text}: 不是正整数 / not a whole number above 0")
             return int(text)
 
+        download_mib = whole("SANDBOX_GUARD_DOWNLOAD_MIB", 10)
+        if download_mib > 32:
+            raise ValueError(f"SANDBOX_GUARD_DOWNLOAD_MIB={download_mib}: 不超过 32 / at most 32")
+
         return cls(
             home=Path(environ.get("SANDBOX_GUARD_HOME") or ROOT / "var").absolute(),
             policies=Path(environ.get("SANDBOX_GUARD_POLICIES") or ROOT / "policies").absolute(),
             backend=environ.get("SANDBOX_GUARD_BACKEND") or "",
             home_gib=whole("SANDBOX_GUARD_HOME_GIB", 10),
+            download_mib=download_mib,
             subnet=str(Pool.of(environ.get("SANDBOX_GUARD_SUBNET") or POOL).network),
             hub_host=environ.get("SANDBOX_GUARD_HUB_HOST") or LOOPBACK,
             ledger_host=environ.get("SANDBOX_GUARD_LEDGER_HOST") or LOOPBACK,
@@ -74,6 +81,7 @@ class Settings:
             "SANDBOX_GUARD_POLICIES": str(self.policies),
             "SANDBOX_GUARD_BACKEND": self.backend,
             "SANDBOX_GUARD_HOME_GIB": str(self.home_gib),
+            "SANDBOX_GUARD_DOWNLOAD_MIB": str(self.download_mib),
             "SANDBOX_GUARD_SUBNET": self.subnet,
             "SANDBOX_GUARD_HUB_HOST": self.hub_host,
             "SANDBOX_GUARD_LEDGER_HOST": self.ledger_host,

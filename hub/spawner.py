@@ -35,6 +35,7 @@ from jupyterhub.spawner import SpawnException
 from hub import access
 from hub.access import Kind
 from hub.deployment import deployment
+from hub.downloads import key_of
 from hub.homes import Watch
 from hub.language import Translate, translator
 from hub.notebooks import notebooks_for
@@ -149,7 +150,7 @@ class Sandboxed:
         if self._sandbox_id is not None:
             sandbox_id, self._sandbox_id = self._sandbox_id, None
             try:
-                async with self._ledger() as ledger:
+                async with deployment().ledger() as ledger:
                     await ledger.delete(f"/v1/sandboxes/{sandbox_id}")
             except httpx.TransportError as error:
                 self.log.error("%s: the ledger was not told of the end: %s", self._log_name, error)
@@ -173,7 +174,7 @@ class Sandboxed:
             *(("dataset", d) for d in datasets),
         }
         try:
-            async with self._ledger() as ledger:
+            async with deployment().ledger() as ledger:
                 answer = await ledger.get("/v1/standings")
         except httpx.TransportError:
             return False  # it comes back; until then nobody is charged or answered
@@ -255,7 +256,6 @@ class Sandboxed:
     def notebook_environment(self, sandbox: Sandbox) -> dict[str, str]:
         """Everything the notebook's process knows of the world. No token but its own of the hub."""
         self.speaks = language = deployment().language_of(self.user.name)
-        etc = NOTEBOOK_IMAGE / "etc"
         return {
             **{k: v for k, v in self.get_env().items() if k.startswith(("JUPYTERHUB_", "JPY_"))},
             "HOME": str(sandbox.home),
@@ -264,7 +264,7 @@ class Sandboxed:
             "LANG": "C.UTF-8",
             "TZ": posix_zone(dt.datetime.now().astimezone()),
             "JUPYTERHUB_DEFAULT_URL": f"/lab/tree/{WELCOME[language]}",
-            "JUPYTER_CONFIG_PATH": os.pathsep.join([str(etc / "jupyter"), str(etc / language)]),
+            "JUPYTER_CONFIG_PATH": self.lab_configuration(sandbox, NOTEBOOK_IMAGE),
             "SANDBOX_GUARD_PROJECT": sandbox.project,
             "SANDBOX_GUARD_BACKEND": self.backend,
             "SANDBOX_GUARD_LANGUAGE": language,
@@ -272,6 +272,29 @@ class Sandboxed:
                 str(path.relative_to(NOTEBOOKS)) for path in self.notebooks(sandbox).values()
             ),
         }
+
+    def lab_configuration(self, sandbox: Sandbox, image: Path) -> str:
+        """JUPYTER_CONFIG_PATH, for a notebook that finds `images/notebook` at `image`."""
+        folders = ["jupyter", deployment().language_of(self.user.name)]
+        if not deployment().policies().projects[sandbox.project].downloads:
+            folders.append("no-downloads")
+        return os.pathsep.join(str(image / "etc" / folder) for folder in folders)
+
+    def way_in(self, sandbox: Sandbox, listen: list[str | int], to: list[str | int]) -> dict[str, Any]:
+        """For the gate: from the proxy to the notebook, and what may leave by it (hub.gate)."""
+        return {
+            "listen": listen,
+            "to": to,
+            "carry": "pages",
+            "prefix": self.server.base_url,
+            "limit": self.settings.download_mib * 2**20,
+            "hub": [self.settings.seen_from_sandbox(self.settings.hub_host), self.settings.hub_port],
+            "report": f"/hub/api/downloads/{sandbox.member}/{self.name}",
+        }
+
+    def gate_environment(self, sandbox: Sandbox) -> dict[str, str]:
+        """Not in its arguments, which any process of the machine reads."""
+        return {"SANDBOX_GUARD_GATE_KEY": key_of(self.settings.token("downloads"), sandbox.member, self.name)}
 
     def notebooks(self, sandbox: Sandbox) -> dict[str, Path]:
         """What is put into the member's folder, by name: what this project can run."""
@@ -322,7 +345,7 @@ class Sandboxed:
 
     async def _register(self, sandbox: Sandbox) -> str:
         try:
-            async with self._ledger() as ledger:
+            async with deployment().ledger() as ledger:
                 answer = await ledger.post(
                     "/v1/sandboxes", json={"member": sandbox.member, "project": sandbox.project}
                 )
@@ -342,14 +365,6 @@ class Sandboxed:
         registered = answer.json()
         self._sandbox_id, self._registered = str(registered["sandbox_id"]), int(registered["position"])
         return str(registered["token"])
-
-    def _ledger(self) -> httpx.AsyncClient:
-        token = self.settings.token("hub")
-        return httpx.AsyncClient(
-            base_url=self.settings.ledger_url,
-            headers={"Authorization": f"Bearer {token}"},
-            trust_env=False,
-        )
 
     def _configure_vault(self, sandbox: Sandbox, token: str) -> None:
         seen = self.settings.seen_from_sandbox

@@ -129,6 +129,8 @@ def _about(kind: str, facts: Mapping[str, Any]) -> str:
         given = facts.get("parameters") or {}
         what = f"({', '.join(f'{k}={v}' for k, v in given.items())})" if given else ""
         return f"{analysis}{what} {facts.get('release_id', '')}".strip()
+    if kind == "download":
+        return f"{facts['path']} ({facts['outcome']}, {facts['bytes']} bytes)"
     subject = facts.get("subject")
     if isinstance(subject, dict):
         return f"{subject.get('kind')} {subject.get('name')}: {facts.get('reason', '')}"

@@ -42,6 +42,7 @@ KIND = {
     "renew": Text("续期", "renew"),
     "close": Text("关闭", "close"),
     "sandbox": Text("沙箱", "sandbox"),
+    "download": Text("下载", "download"),
     "load": Text("数据装载", "load"),
     "restore": Text("台账恢复", "restore"),
 }

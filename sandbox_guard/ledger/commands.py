@@ -197,7 +197,10 @@ def audit_entries(
     table = Table("#", "at", "kind", "who", "project", "what")
     for entry in page.entries:
         at = entry.at.astimezone().isoformat(sep=" ")
-        what = str(entry.facts.get("sql") or entry.facts.get("reason") or entry.facts.get("code") or "")
+        facts = entry.facts
+        what = str(facts.get("sql") or facts.get("reason") or facts.get("code") or "")
+        if entry.kind is EntryKind.DOWNLOAD:
+            what = f"{facts['path']} ({facts['outcome']}, {facts['bytes']} bytes)"
         table.add_row(str(entry.position), at, entry.kind, entry.actor, entry.project, what)
     console = Console()
     console.print(table, markup=False)

@@ -49,6 +49,7 @@ from sandbox_guard.ledger.wire import (
     Balance,
     Charge,
     ChargeRequest,
+    Download,
     EntryFilter,
     EntryPage,
     Mark,
@@ -93,6 +94,8 @@ SCOPES: Mapping[str, frozenset[Caller]] = {
         # sandboxes come and go
         ("POST /v1/sandboxes", HUB),
         ("DELETE /v1/sandboxes/{sandbox_id}", HUB),
+        # what leaves a notebook
+        ("POST /v1/downloads", HUB),
         ("GET /v1/standings", HUB, PORTAL, ADMIN),
         # what pages and auditors read
         ("GET /v1/accounts", PORTAL, ADMIN),
@@ -118,6 +121,11 @@ SCOPES: Mapping[str, frozenset[Caller]] = {
 
 
 class NewSandbox(Message):
+    member: str
+    project: str
+
+
+class NewDownload(Download):
     member: str
     project: str
 
@@ -379,6 +387,12 @@ def _add_hub_calls(app: APIRouter, store: LedgerStore) -> None:
     def open_sandbox(new: NewSandbox) -> Sandbox:
         """Register a sandbox; its token is shown this once."""
         return store.open_sandbox(Asker(member=new.member, project=new.project), "hub")
+
+    @app.post("/v1/downloads", status_code=201)
+    def download(new: NewDownload) -> Position:
+        """A file is about to leave a notebook, or was not let."""
+        seen = Download(what=new.what, path=new.path, bytes=new.bytes, outcome=new.outcome)
+        return Position(position=store.download(Asker(member=new.member, project=new.project), seen))
 
     @app.delete("/v1/sandboxes/{sandbox_id}", status_code=204)
     def end_sandbox(sandbox_id: Id) -> None:

@@ -33,6 +33,7 @@ from sandbox_guard.ledger.wire import (
     Charge,
     ChargeRequest,
     Claim,
+    Download,
     Entry,
     EntryFilter,
     EntryKind,
@@ -254,6 +255,11 @@ class LedgerStore:
             )
             facts = {"member": sandbox.member, "sandbox_id": sandbox_id, "state": "ended"}
             tx.append(EntryKind.SANDBOX, actor, sandbox.project, facts)
+
+    def download(self, asker: Asker, seen: Download) -> int:
+        """Log it; returns the position. Whether it may pass is the policy's, which the hub reads."""
+        with self.writer.transaction() as tx:
+            return tx.append(EntryKind.DOWNLOAD, asker.member, asker.project, seen.model_dump())
 
     def admitted(self, token: str, mark: Mark | None) -> Asker:
         """Whose sandbox holds this token. Raises Refused where none does, and where this ledger has not got, or no

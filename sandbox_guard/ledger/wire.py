@@ -232,6 +232,8 @@ class EntryKind(StrEnum):
     RENEW = "renew"
     CLOSE = "close"
     SANDBOX = "sandbox"
+    DOWNLOAD = "download"
+    """A file leaves a notebook, or was not let."""
     LOAD = "load"
     """A new data version: dataset, serial and random id."""
     RESERVE = "reserve"
@@ -250,6 +252,15 @@ class Entry(Message):
     project: str | None
     facts: dict[str, object]
     leaf: str
+
+
+class Download(Message):
+    """What a gate saw leave a notebook, or did not let out."""
+
+    what: Literal["download", "opened"]
+    path: Annotated[str, Field(max_length=300)]
+    bytes: Units
+    outcome: Literal["passed", "closed", "too_large"]
 
 
 class Sandbox(Message):

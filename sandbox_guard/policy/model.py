@@ -502,6 +502,8 @@ class Project(Model):
     limits: QueryLimits = QueryLimits()
     freeze: bool = False
     """Do the project's notebooks stand still while one of its vaults works?"""
+    downloads: bool = True
+    """May members take files out of their notebooks? What is released they get from the portal anyway."""
 
 
 # ------------------------------------------------------------- policies/analyses/<name>.sql
