@@ -118,14 +118,14 @@ def serve(name: str) -> None:
     """Become one service of `make run`. / 作为其中一项服务运行。"""
     os.umask(0o077)
     settings = _settings()
-    needed = services(settings)
-    every = {each.name: each for each in (needed.proxy, needed.hub, needed.portal, *needed.relays)}
+    # Only the one: its container holds no keys of the others.
+    every = {"proxy": _proxy, "hub": _hub, "portal": _portal, "relay": _relay}
     if name not in every:
         _give_up(
             f"没有服务 {name}，可选：{', '.join(every)}。",
             f"No service {name}, there are: {', '.join(every)}.",
         )
-    service = every[name]
+    service = every[name](settings)
     os.execve(service.command[0], service.command, dict(service.environment))
 
 
@@ -350,7 +350,17 @@ class Services:
 
 def services(settings: Settings) -> Services:
     """The four, as processes with just the environment that each needs."""
-    bare = {
+    return Services(
+        proxy=_proxy(settings),
+        ledger=_ledger(settings),
+        hub=_hub(settings),
+        portal=_portal(settings),
+        relays=[_relay(settings)] if settings.backend == "docker" else [],
+    )
+
+
+def _bare(settings: Settings) -> dict[str, str]:
+    return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
@@ -359,63 +369,71 @@ def services(settings: Settings) -> Services:
         **({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}),
         **settings.environment(),
     }
-    proxy_token = settings.token("proxy")
-    proxy_api = f"http://127.0.0.1:{settings.proxy_api_port}"
-    return Services(
-        proxy=Service(
-            "proxy",
-            [
-                # The wheel's own `node` command is a wrapper that leaves node behind when it is killed.
-                str(Path(NODE) / "bin" / "node"),
-                str(ROOT / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"),
-                "--ip=127.0.0.1",
-                f"--port={settings.port}",
-                "--api-ip=127.0.0.1",
-                f"--api-port={settings.proxy_api_port}",
-                f"--error-target=http://{settings.hub_host}:{settings.hub_port}/hub/error",
-            ],
-            {**bare, "CONFIGPROXY_AUTH_TOKEN": proxy_token},
-            f"{proxy_api}/api/routes",
-            {"Authorization": f"token {proxy_token}"},
-        ),
-        ledger=Service(
-            "ledger",
-            [sys.executable, "-m", "sandbox_guard.ledger.service"],
-            bare,
-            f"{settings.ledger_url}/health",
-        ),
-        hub=Service(
-            "hub",
-            [sys.executable, "-m", "jupyterhub", "--config", str(ROOT / "jupyterhub_config.py")],
-            bare,
-            # Through the proxy, as people come: the hub itself answers seconds before the proxy has its route.
-            f"{settings.address}/hub/health",
-            # It stops the sandboxes first.
-            grace=7.0,
-        ),
-        portal=Service(
-            "portal",
-            [sys.executable, "-m", "hub.portal"],
-            {
-                **bare,
-                "JUPYTERHUB_SERVICE_NAME": "portal",
-                "JUPYTERHUB_SERVICE_URL": settings.portal_url,
-                "JUPYTERHUB_SERVICE_PREFIX": "/services/portal/",
-                "JUPYTERHUB_API_URL": settings.hub_api,
-                "JUPYTERHUB_API_TOKEN": settings.token("portal-hub"),
-                "JUPYTERHUB_BASE_URL": "/",
-                "JUPYTERHUB_CLIENT_ID": "service-portal",
-                "JUPYTERHUB_OAUTH_CALLBACK_URL": "/services/portal/oauth_callback",
-                "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:services!service=portal"]',
-                "SANDBOX_GUARD_LEDGER_URL": settings.ledger_url,
-            },
-            f"{settings.portal_url}/services/portal/health",
-        ),
-        relays=[_relay(settings, bare)] if settings.backend == "docker" else [],
+
+
+def _proxy(settings: Settings) -> Service:
+    token = settings.token("proxy")
+    return Service(
+        "proxy",
+        [
+            # The wheel's own `node` command is a wrapper that leaves node behind when it is killed.
+            str(Path(NODE) / "bin" / "node"),
+            str(ROOT / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"),
+            "--ip=127.0.0.1",
+            f"--port={settings.port}",
+            "--api-ip=127.0.0.1",
+            f"--api-port={settings.proxy_api_port}",
+            f"--error-target=http://{settings.hub_host}:{settings.hub_port}/hub/error",
+        ],
+        {**_bare(settings), "CONFIGPROXY_AUTH_TOKEN": token},
+        f"http://127.0.0.1:{settings.proxy_api_port}/api/routes",
+        {"Authorization": f"token {token}"},
     )
 
 
-def _relay(settings: Settings, environment: dict[str, str]) -> Service:
+def _ledger(settings: Settings) -> Service:
+    return Service(
+        "ledger",
+        [sys.executable, "-m", "sandbox_guard.ledger.service"],
+        _bare(settings),
+        f"{settings.ledger_url}/health",
+    )
+
+
+def _hub(settings: Settings) -> Service:
+    return Service(
+        "hub",
+        [sys.executable, "-m", "jupyterhub", "--config", str(ROOT / "jupyterhub_config.py")],
+        _bare(settings),
+        # Through the proxy, as people come: the hub itself answers seconds before the proxy has its route.
+        f"{settings.address}/hub/health",
+        # It stops the sandboxes first.
+        grace=7.0,
+    )
+
+
+def _portal(settings: Settings) -> Service:
+    return Service(
+        "portal",
+        [sys.executable, "-m", "hub.portal"],
+        {
+            **_bare(settings),
+            "JUPYTERHUB_SERVICE_NAME": "portal",
+            "JUPYTERHUB_SERVICE_URL": settings.portal_url,
+            "JUPYTERHUB_SERVICE_PREFIX": "/services/portal/",
+            "JUPYTERHUB_API_URL": settings.hub_api,
+            "JUPYTERHUB_API_TOKEN": settings.token("portal-hub"),
+            "JUPYTERHUB_BASE_URL": "/",
+            "JUPYTERHUB_CLIENT_ID": "service-portal",
+            "JUPYTERHUB_OAUTH_CALLBACK_URL": "/services/portal/oauth_callback",
+            "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:services!service=portal"]',
+            "SANDBOX_GUARD_LEDGER_URL": settings.ledger_url,
+        },
+        f"{settings.portal_url}/services/portal/health",
+    )
+
+
+def _relay(settings: Settings) -> Service:
     """Vaults call the ledger, vaults and gates the hub; both listen on 127.0.0.1, which no container sees."""
     seen = str(settings.pool.services)
     ways = [
@@ -425,7 +443,7 @@ def _relay(settings: Settings, environment: dict[str, str]) -> Service:
     return Service(
         "relay",
         [sys.executable, "-I", str(ROOT / "hub" / "gate.py"), json.dumps(ways)],
-        environment,
+        _bare(settings),
         f"http://{seen}:{settings.ledger_port}/health",
     )
 

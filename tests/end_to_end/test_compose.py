@@ -89,6 +89,10 @@ def test_a_member_signs_in_and_gets_an_answer(composed: Composed) -> None:
     hub.start("lin", PROJECT)
     assert ask(composed.home) > 0
 
+    keys = f"{composed.home}/keys"
+    assert composed("exec", "-T", "portal", "ls", keys).split() == ["portal-hub.token", "portal.token"]
+    assert "ledger-signing.pem" not in composed("exec", "-T", "proxy", "ls", keys)
+
     # Hub and ledger may be made anew under a running sandbox.
     composed("restart", "ledger", "proxy", "portal")
     composed("kill", "-s", "KILL", "hub")
