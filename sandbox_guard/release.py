@@ -313,6 +313,9 @@ def measured_histogram(block: Block, measure: Measure, keys: pa.Table, histogram
 
 
 def _integers(column: pa.ChunkedArray) -> Integers:
+    """Raises ValueError where one is missing: what is printed gives a number over any rows, or over none."""
+    if column.null_count:
+        raise ValueError("an exact number is NULL")
     return np.asarray(column.combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int64)
 
 

@@ -756,7 +756,8 @@ def _counts_units(measure: Measure) -> bool:
 def _units(block: Block, once_each: Expr | None, where: Expr | None, printer: _Printer) -> str:
     """How many units; `once_each` holds for one row of each, but only among all rows."""
     if once_each is not None and where is None:
-        return f"CAST(system.main.count_if({printer.expr(once_each)}) AS BIGINT)"
+        # Over no rows `count_if` is NULL, and a lone unit that left moved its own count by 2^63.
+        return f"system.main.count(*) FILTER (WHERE {printer.expr(once_each)})"
     units = ", ".join(_column(c) for c in block.unit)
     text = f"system.main.count(DISTINCT {units if len(block.unit) == 1 else f'({units})'})"
     return text + (f" FILTER (WHERE {printer.expr(where)})" if where is not None else "")

@@ -21,6 +21,17 @@ def small() -> Iterator[Neighbours]:
 
 
 @pytest.fixture(scope="session")
+def alone() -> Iterator[Neighbours]:
+    """One firm with all that is its own, and nobody: whoever is left out, nothing is left."""
+    tables = firms.extreme()
+    for other in {r["firm_id"] for r in tables["firms"]} - {42}:
+        tables = databases.without(tables, other)
+    found = oracle.neighbours(firms.policies(), tables)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
 def large() -> Iterator[Neighbours]:
     """Tables of several row groups, read by several threads, and what is left of them without one firm."""
     tables = databases.many(60_000)
