@@ -12,6 +12,7 @@ from hub.bubblewrap_pair import BubblewrapPairSpawner
 from hub.deployment import deployment
 from hub.docker_pair import DockerPairSpawner
 from hub.language import Language, language, translator
+from hub.oidc import ProviderAuthenticator, service_name
 from hub.process_pair import ProcessPairSpawner
 from hub.settings import ROOT
 
@@ -34,14 +35,23 @@ c.ConfigurableHTTPProxy.auth_token = settings.token("proxy")
 
 # --------------------------------------------------------------------------------- who may come in
 
-c.JupyterHub.authenticator_class = AccountAuthenticator
+c.JupyterHub.authenticator_class = ProviderAuthenticator if settings.oidc_issuer else AccountAuthenticator
 # people.yaml decides, never what an earlier version of it let in.
-c.AccountAuthenticator.allow_existing_users = False
-c.AccountAuthenticator.any_allow_config = True
-c.AccountAuthenticator.manage_groups = True
+c.Authenticator.allow_existing_users = False
+c.Authenticator.any_allow_config = True
+c.Authenticator.manage_groups = True
 # So long may a person who was taken out of people.yaml still be signed in.
-c.AccountAuthenticator.auth_refresh_age = 60
-c.AccountAuthenticator.refresh_pre_spawn = True
+c.Authenticator.auth_refresh_age = 60
+c.Authenticator.refresh_pre_spawn = True
+if settings.oidc_issuer:
+    c.ProviderAuthenticator.issuer = settings.oidc_issuer
+    c.ProviderAuthenticator.login_service = service_name(settings.oidc_issuer)
+    c.ProviderAuthenticator.client_id = settings.oidc_client_id
+    c.ProviderAuthenticator.client_secret = settings.oidc_secret.read_text("utf-8").strip()
+    c.ProviderAuthenticator.username_claim = settings.oidc_claim
+    c.ProviderAuthenticator.scope = ["openid", "profile", "email"]
+    # Whom the provider no longer knows is noticed when they sign in again: once a working day.
+    c.JupyterHub.cookie_max_age_days = 0.5
 
 # ---------------------------------------------------------------------------------- who may do what
 

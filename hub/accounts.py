@@ -77,8 +77,9 @@ class Accounts:
         _Base.metadata.create_all(self._engine)
 
     def names(self) -> set[str]:
+        """Of those with a password."""
         with Session(self._engine) as session:
-            return set(session.scalars(select(_Account.name)))
+            return set(session.scalars(select(_Account.name).where(_Account.key != b"")))
 
     def ensure(self, names: Iterable[str]) -> dict[str, str]:
         """Make the accounts that are missing; their generated passwords by name, told only now."""
@@ -126,8 +127,11 @@ class Accounts:
     def set_language(self, name: str, language: str) -> None:
         with Session(self._engine) as session, session.begin():
             account = session.get(_Account, name)
-            if account is not None:
-                account.language = language
+            if account is None:
+                # Signed in elsewhere: an empty key is no password's.
+                account = _Account(name=name, salt=b"", key=b"")
+                session.add(account)
+            account.language = language
 
 
 def generated_password() -> str:

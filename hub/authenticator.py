@@ -1,4 +1,7 @@
-"""Signing in with the accounts of `hub.accounts`, on the hub's own form and pages."""
+"""Who may come in, and with which rights: whatever says who somebody is, people.yaml and the projects decide.
+
+`AccountAuthenticator` looks at the accounts of `hub.accounts`, on the hub's own form; `hub.oidc` asks a provider.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,27 @@ from hub.language import translator
 from hub.pages import PAGES
 
 
-class AccountAuthenticator(Authenticator):  # type: ignore[misc]
-    """Lets in whoever has an account and an entry in people.yaml, with the groups that policy gives."""
+class ByPolicy:
+    """Before an authenticator of JupyterHub: lets in whoever has an entry in people.yaml, with the groups that policy
+    gives, and nobody longer than that."""
+
+    async def refresh_user(self, user: Any, handler: Any = None, **_: Any) -> bool | dict[str, Any]:
+        """Groups follow the policy files; whoever is no longer in them is signed out."""
+        return self.model(user.name) if user.name in deployment().policies().people else False
+
+    def check_allowed(self, username: str, authentication: Any = None) -> bool:
+        return username in deployment().policies().people
+
+    def normalize_username(self, username: str) -> str:
+        """Names are as people.yaml writes them."""
+        return username
+
+    def model(self, name: str) -> dict[str, Any]:
+        return {"name": name, "groups": access.groups_of(deployment().policies(), name)}
+
+
+class AccountAuthenticator(ByPolicy, Authenticator):  # type: ignore[misc]
+    """Lets in whoever has an account."""
 
     async def authenticate(self, handler: Any, data: dict[str, str]) -> dict[str, Any] | None:
         name, password = data.get("username", ""), data.get("password", "")
@@ -37,22 +59,8 @@ class AccountAuthenticator(Authenticator):  # type: ignore[misc]
             )
         if outcome is Outcome.WRONG or name not in deployment().policies().people:
             return None
-        return self._model(name)
-
-    async def refresh_user(self, user: Any, handler: Any = None) -> bool | dict[str, Any]:
-        """Groups follow the policy files; whoever is no longer in them is signed out."""
-        return self._model(user.name) if user.name in deployment().policies().people else False
-
-    def check_allowed(self, username: str, authentication: Any = None) -> bool:
-        return username in deployment().policies().people
-
-    def normalize_username(self, username: str) -> str:
-        """Names are as people.yaml writes them."""
-        return username
+        return self.model(name)
 
     def get_handlers(self, app: Any) -> list[tuple[str, type]]:
         """These come before the hub's own, and so replace pages of the same address."""
         return list(PAGES)
-
-    def _model(self, name: str) -> dict[str, Any]:
-        return {"name": name, "groups": access.groups_of(deployment().policies(), name)}

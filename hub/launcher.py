@@ -85,6 +85,7 @@ def stop() -> None:
 def reset_password(name: str) -> None:
     """Give an account a new password and print it. / 重设某个账号的密码并显示。"""
     settings = _settings()
+    _has_passwords(settings)
     if name not in _policies(settings).people:
         _give_up(f"people.yaml 中没有 {name}。", f"people.yaml has no {name}.")
     accounts = Accounts(settings.accounts)
@@ -134,6 +135,7 @@ def accounts() -> None:
     """Make the accounts that lack and print their first passwords, this once. / 建立尚缺的账号，显示初始密码（仅此一次）。"""
     os.umask(0o077)
     settings = _settings()
+    _has_passwords(settings)
     policies = _policies(settings)
     _people(policies, Accounts(settings.accounts).ensure(policies.people))
 
@@ -146,6 +148,11 @@ def _settings() -> Settings:
         return Settings.from_environment()
     except ValueError as error:
         _give_up(str(error), "")
+
+
+def _has_passwords(settings: Settings) -> None:
+    if settings.oidc_issuer:
+        _give_up(f"密码由 {settings.oidc_issuer} 管理。", f"Passwords are kept by {settings.oidc_issuer}.")
 
 
 def _policies(settings: Settings) -> Policies:
@@ -214,6 +221,11 @@ def _prepare_state(settings: Settings) -> None:
         path = settings.keys / f"{name}.token"
         if not path.exists():
             write_privately(path, secrets.token_hex(32))
+    if settings.oidc_issuer and not settings.oidc_secret.is_file():
+        _give_up(
+            f"请把登录服务发给本系统的客户端密钥写入 {settings.oidc_secret}（权限 0600）。",
+            f"Write the client secret that the provider gave out into {settings.oidc_secret}, mode 0600.",
+        )
 
 
 def _ports_are_free(settings: Settings) -> None:
@@ -266,7 +278,7 @@ async def _serve(settings: Settings, policies: Policies, passed_over: list[backe
             return 1
         else:
             # Not before: a run that ended earlier would have made passwords that nobody was told.
-            made = Accounts(settings.accounts).ensure(policies.people)
+            made = {} if settings.oidc_issuer else Accounts(settings.accounts).ensure(policies.people)
             _welcome(settings, policies, made, passed_over)
             await stopping.wait()
         console.print("正在停止… / Stopping…")
@@ -474,9 +486,11 @@ def _welcome(
     console.print()
     _people(policies, made)
     console.print(
-        "重设密码 / new password:  make reset-password WHO=<用户名 user>\n"
-        "停止 / stop:  Ctrl-C  (或 / or  make stop)"
+        f"登录服务 / people sign in at:  {settings.oidc_issuer}"
+        if settings.oidc_issuer
+        else "重设密码 / new password:  make reset-password WHO=<用户名 user>"
     )
+    console.print("停止 / stop:  Ctrl-C  (或 / or  make stop)")
 
 
 def _people(policies: Policies, made: dict[str, str]) -> None:

@@ -44,7 +44,18 @@ class Page(BaseHandler):  # type: ignore[misc]
         return {**super().template_namespace, "lang": self.language, "t": self.t, "page": self.request.path}
 
 
-class SignIn(Page, LoginHandler):  # type: ignore[misc]
+class Entrance(Page):
+    """Whoever comes in brings the language they chose before."""
+
+    def set_login_cookie(self, user: Any) -> None:
+        super().set_login_cookie(user)
+        if chosen := self.get_cookie(CHOSEN):
+            deployment().accounts.set_language(user.name, language(chosen))
+            self.clear_cookie(CHOSEN, path="/")
+        self.set_cookie(COOKIE, deployment().language_of(user.name), path="/", samesite="Lax")
+
+
+class SignIn(Entrance, LoginHandler):  # type: ignore[misc]
     """The stock form and its safeguards, in two languages."""
 
     def _render(self, login_error: str | None = None, **context: Any) -> Any:
@@ -55,13 +66,6 @@ class SignIn(Page, LoginHandler):  # type: ignore[misc]
             ),
         }
         return super()._render(login_error=known.get(login_error or "", login_error), **context)
-
-    def set_login_cookie(self, user: Any) -> None:
-        super().set_login_cookie(user)
-        if chosen := self.get_cookie(CHOSEN):
-            deployment().accounts.set_language(user.name, language(chosen))
-            self.clear_cookie(CHOSEN, path="/")
-        self.set_cookie(COOKIE, deployment().language_of(user.name), path="/", samesite="Lax")
 
 
 class SignOut(Page, LogoutHandler):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,12 @@ class Settings:
     """How large a member's folder of one project may grow."""
     download_mib: int
     """How large one download from a notebook may be. A gate may have to hold it whole, in its 128 MiB."""
+    oidc_issuer: str
+    """Address of the OpenID Connect provider at which people sign in; empty: on the hub's own form."""
+    oidc_client_id: str
+    """What the provider calls the hub. The secret beside it is the file `keys/oidc-client.secret`."""
+    oidc_claim: str
+    """Which of the provider's claims is the name in people.yaml."""
     subnet: str
     """The private addresses of sandboxes on Docker (hub.networks)."""
     hub_host: str
@@ -58,12 +65,24 @@ class Settings:
         if download_mib > 32:
             raise ValueError(f"SANDBOX_GUARD_DOWNLOAD_MIB={download_mib}: 不超过 32 / at most 32")
 
+        issuer = (environ.get("SANDBOX_GUARD_OIDC_ISSUER") or "").rstrip("/")
+        client_id = environ.get("SANDBOX_GUARD_OIDC_CLIENT_ID") or ""
+        if issuer and not re.match(r"https://|http://(127\.0\.0\.1|localhost)(:|/|$)", issuer):
+            raise ValueError(
+                f"SANDBOX_GUARD_OIDC_ISSUER={issuer}: 须以 https:// 开头 / must begin with https://"
+            )
+        if issuer and not client_id:
+            raise ValueError("SANDBOX_GUARD_OIDC_CLIENT_ID: 未设置 / not set")
+
         return cls(
             home=Path(environ.get("SANDBOX_GUARD_HOME") or ROOT / "var").absolute(),
             policies=Path(environ.get("SANDBOX_GUARD_POLICIES") or ROOT / "policies").absolute(),
             backend=environ.get("SANDBOX_GUARD_BACKEND") or "",
             home_gib=whole("SANDBOX_GUARD_HOME_GIB", 10),
             download_mib=download_mib,
+            oidc_issuer=issuer,
+            oidc_client_id=client_id,
+            oidc_claim=environ.get("SANDBOX_GUARD_OIDC_CLAIM") or "preferred_username",
             subnet=str(Pool.of(environ.get("SANDBOX_GUARD_SUBNET") or POOL).network),
             hub_host=environ.get("SANDBOX_GUARD_HUB_HOST") or LOOPBACK,
             ledger_host=environ.get("SANDBOX_GUARD_LEDGER_HOST") or LOOPBACK,
@@ -82,6 +101,9 @@ class Settings:
             "SANDBOX_GUARD_BACKEND": self.backend,
             "SANDBOX_GUARD_HOME_GIB": str(self.home_gib),
             "SANDBOX_GUARD_DOWNLOAD_MIB": str(self.download_mib),
+            "SANDBOX_GUARD_OIDC_ISSUER": self.oidc_issuer,
+            "SANDBOX_GUARD_OIDC_CLIENT_ID": self.oidc_client_id,
+            "SANDBOX_GUARD_OIDC_CLAIM": self.oidc_claim,
             "SANDBOX_GUARD_SUBNET": self.subnet,
             "SANDBOX_GUARD_HUB_HOST": self.hub_host,
             "SANDBOX_GUARD_LEDGER_HOST": self.ledger_host,
@@ -126,6 +148,10 @@ class Settings:
     def rates(self) -> Path:
         """How fast this machine is, as the launcher had it measured: vaults read it."""
         return self.home / "rates.json"
+
+    @property
+    def oidc_secret(self) -> Path:
+        return self.keys / "oidc-client.secret"
 
     @property
     def accounts(self) -> Path:
