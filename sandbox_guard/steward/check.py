@@ -20,7 +20,7 @@ def check(bench: Bench, table: Stored, source: Source) -> int:
         problems.append(Problem("load.max_rows", table.name, source.path.name, facts=facts))
     for key in table.policy.unique:
         columns = [c.lower() for c in key]
-        if found := _repeated(bench, columns, bench.buckets(kept)):
+        if found := _repeated(bench, columns, kept):
             first, second = sorted(found)[:2]
             problems.append(
                 Problem(
@@ -42,36 +42,23 @@ def check(bench: Bench, table: Stored, source: Source) -> int:
     return int(kept)
 
 
-def _repeated(bench: Bench, columns: list[str], buckets: int) -> list[int]:
-    """Rows of the file that share a key which must be unique; NULL counts as a value."""
+def _repeated(bench: Bench, columns: list[str], rows: int) -> list[int]:
+    """Of `rows` rows those of the file that share a key which must be unique; NULL counts as a value."""
     key = names(columns)
-    for bucket in range(buckets):
-        share = "" if buckets == 1 else f"WHERE hash(ROW({key})) % {buckets} = {bucket}"
-        found = bench.rows(
-            f"""
-            SELECT min({ROW}), max({ROW}) FROM kept {share}
-            GROUP BY {key} HAVING count(*) > 1 LIMIT 1
-            """
-        )
-        if found:
-            return list(found[0])
-    return []
+    (different,) = bench.row(f"SELECT count(*) FROM (SELECT DISTINCT {key} FROM kept)")
+    if different == rows:
+        return []
+    return list(
+        bench.row(f"SELECT min({ROW}), max({ROW}) FROM kept GROUP BY {key} HAVING count(*) > 1 LIMIT 1")
+    )
 
 
 def check_ranks(bench: Bench, target: str, rows: int) -> int:
     """(unit, rank) is unique in the stored table, which holds `rows` rows: every bound on a unit's contribution
     rests on it (SOUNDNESS 25). Returns how many units there are."""
-    buckets = bench.buckets(rows)
-    places = members = 0
-    for bucket in range(buckets):
-        found, first = bench.row(
-            f"""
-            SELECT count(*), count(*) FILTER (__rank = 1) FROM (
-                SELECT DISTINCT __unit, __rank FROM {target} WHERE __unit % {buckets} = {bucket})
-            """
-        )
-        places += found
-        members += first
+    places, members = bench.row(
+        f"SELECT count(*), count(*) FILTER (__rank = 1) FROM (SELECT DISTINCT __unit, __rank FROM {target})"
+    )
     if places != rows:
         raise AssertionError(f"{target}: rows of one unit share a rank")
-    return members
+    return int(members)

@@ -59,6 +59,7 @@ StateFolder = Annotated[
 
 STEPS = {
     Step.READ: Text("读取", "reading"),
+    Step.ORDER: Text("按单元归拢", "ordering by unit"),
     Step.RANK: Text("排序", "ranking"),
     Step.CHECK: Text("核对", "checking"),
     Step.WRITE: Text("写入", "writing"),

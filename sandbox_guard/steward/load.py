@@ -20,7 +20,7 @@ from sandbox_guard.engines.versions import Version, current
 from sandbox_guard.policy.enforced import enforced
 from sandbox_guard.policy.model import Dataset, Policies, Population
 from sandbox_guard.steward import layout
-from sandbox_guard.steward.bench import Bench, Means, workbench
+from sandbox_guard.steward.bench import STAGED, Bench, Means, workbench
 from sandbox_guard.steward.check import check, check_ranks
 from sandbox_guard.steward.quality import (
     LoadRefused,
@@ -113,7 +113,7 @@ def _load_table(bench: Bench, table: Stored, path: Path, progress: OnProgress) -
         if table.policy.private:
             findings += rank(bench, table, read, progress)
         else:
-            bench.run("CREATE TEMP VIEW kept AS SELECT * FROM staged WHERE NOT __drop")
+            bench.run(f"CREATE TEMP VIEW kept AS SELECT * FROM {STAGED} WHERE NOT __drop")
         progress(Progress(table.name, Step.CHECK, 0, read.rows))
         rows = check(bench, table, source)
         progress(Progress(table.name, Step.WRITE, 0, rows))

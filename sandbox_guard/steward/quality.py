@@ -15,6 +15,7 @@ from sandbox_guard.errors import Refused, Text
 
 class Step(StrEnum):
     READ = "read"
+    ORDER = "order"
     RANK = "rank"
     CHECK = "check"
     WRITE = "write"

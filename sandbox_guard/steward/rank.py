@@ -6,10 +6,10 @@ keep its rows, ranks and first-row flags (DESIGN section 3).
 
 from __future__ import annotations
 
-from sandbox_guard.steward import units
-from sandbox_guard.steward.bench import Bench
+from sandbox_guard.steward.bench import OWNERS, RANKED, STAGED, Bench
 from sandbox_guard.steward.columns import stored_type
 from sandbox_guard.steward.quality import Effect, Finding, OnProgress, Progress, Rule, Step
+from sandbox_guard.steward.shards import SHARDS, owners, share
 from sandbox_guard.steward.source import ROW
 from sandbox_guard.steward.sql import name, names
 from sandbox_guard.steward.stage import Read
@@ -17,25 +17,27 @@ from sandbox_guard.steward.tables import Stored
 
 
 def rank(bench: Bench, table: Stored, read: Read, progress: OnProgress) -> tuple[Finding, ...]:
-    """`staged` as the temporary table `ranked`: with `__unit`, `__rank`, the first-row flags, `__fate` (why a
+    """`staged` as the table `ranked`: with `__unit`, `__rank`, the first-row flags, `__fate` (why a
     row is not kept) and `__varied` (how many of its values gave way to the unit's first row). The view `kept`
     is what is left of it."""
     if table.parent is None:
         assert bench.dictionary is not None
-        bench.dictionary.add("SELECT DISTINCT __key AS id FROM staged WHERE NOT __drop")
-    bench.run(f"CREATE TEMP TABLE ranked ({_ranked_columns(table)})")
-    rows, buckets = read.rows, bench.buckets(read.rows)
+        bench.dictionary.add(f"SELECT DISTINCT __key AS id FROM {STAGED} WHERE NOT __drop")
+    bench.run(f"CREATE TABLE {RANKED} ({_ranked_columns(table)})")
+    rows, buckets, owning = read.rows, min(bench.buckets(read.rows), SHARDS), owners(table)
+    if buckets > 1:
+        bench.run(f"CREATE TABLE {OWNERS} AS FROM {owning} ORDER BY shard")
+        owning = OWNERS
     for bucket in range(buckets):
         progress(Progress(table.name, Step.RANK, rows * bucket // buckets, rows))
-        bench.connection.execute(
-            _ranking(table, bucket, buckets), {"secret": f"{bench.secret} {table.name} "}
-        )
+        ranking = _ranking(table, owning, *share(bucket, buckets))
+        bench.connection.execute(ranking, {"secret": f"{bench.secret} {table.name} "})
     progress(Progress(table.name, Step.RANK, rows, rows))
-    bench.run(f"CREATE TEMP VIEW kept AS SELECT * FROM ranked WHERE __fate = {_KEPT}")
+    bench.run(f"CREATE TEMP VIEW kept AS SELECT * FROM {RANKED} WHERE __fate = {_KEPT}")
     ranked, duplicates, beyond, varied = bench.row(
         f"""
         SELECT count(*), count(*) FILTER (__fate = {_DUPLICATE}), count(*) FILTER (__fate = {_BEYOND}), coalesce(sum(__varied), 0)
-        FROM ranked
+        FROM {RANKED}
         """
     )
     found = (
@@ -58,26 +60,15 @@ def _ranked_columns(table: Stored) -> str:
     return ", ".join(f"{name(n)} {t}" for n, t in types)
 
 
-def _ranking(table: Stored, bucket: int, buckets: int) -> str:
-    """One bucket of units: order each unit's rows by a keyed hash of all columns, ties by all columns; rows
-    that still tie are the same row twice, and any order of them is one order."""
+def _ranking(table: Stored, owning: str, first: int, last: int) -> str:
+    """One bucket of units, those of whole shards: order each unit's rows by a keyed hash of all columns, ties by all
+    columns; rows that still tie are the same row twice, and any order of them is one order."""
     columns = names(table.columns)
-    # A bucket holds whole units. Where the row's key is the unit's id, it narrows the rows too.
-    mine, own = "", ""
-    if table.parent:
-        _, parent, key = table.parent
-        owners = f"(SELECT {name(key)} AS id, __unit AS unit FROM main.{name(parent)})"
-        if buckets > 1:
-            mine = f"WHERE unit % {buckets} = {bucket}"
-    else:
-        owners = units.Dictionary.TABLE
-        if buckets > 1:
-            mine, own = f"WHERE hash(id) % {buckets} = {bucket}", f"AND hash(__key) % {buckets} = {bucket}"
     rows = f"""
         SELECT owner.unit AS __unit, {ROW}, {columns},
                unhex(substr(sha256(concat($secret, CAST(ROW({columns}) AS VARCHAR))), 1, 24)) AS __order
-        FROM (SELECT * FROM staged WHERE NOT __drop {own}) row_
-        JOIN (SELECT * FROM {owners} {mine}) owner ON owner.id = row_.__key
+        FROM (SELECT * FROM {STAGED} WHERE NOT __drop AND __shard BETWEEN {first} AND {last}) row_
+        JOIN (SELECT * FROM {owning} WHERE shard BETWEEN {first} AND {last}) owner ON owner.id = row_.__key
         """
     placed = f"""
         SELECT * EXCLUDE (__order), row_number() OVER (PARTITION BY __unit ORDER BY __order, {columns}) AS __place
@@ -86,16 +77,17 @@ def _ranking(table: Stored, bucket: int, buckets: int) -> str:
     same, varied = _made_constant(table)
     levelled = f"SELECT * {same}, {varied} AS __varied FROM ({placed}) WINDOW own AS (PARTITION BY __unit ORDER BY __place)"
     marked = f"SELECT *, {_repeats(table)} AS __repeats FROM ({levelled})"
-    first = "".join(
+    firsts = "".join(
         f", row_number() OVER (PARTITION BY __unit, {name(c)}, __repeats ORDER BY __place) = 1 AS {name(flag)}"
         for c, flag in table.flags.items()
     )
-    numbered = f"""
-        SELECT *, row_number() OVER (PARTITION BY __unit, __repeats ORDER BY __place) AS __rank {first} FROM ({marked})
-        """
+    # Where no row can be a repetition, places are ranks.
+    unique = table.policy.unique_in_unit
+    ranked = "row_number() OVER (PARTITION BY __unit, __repeats ORDER BY __place)" if unique else "__place"
+    numbered = f"SELECT *, {ranked} AS __rank {firsts} FROM ({marked})"
     fate = f"CASE WHEN __repeats THEN {_DUPLICATE} WHEN __rank > {table.policy.max_rows_per_unit} THEN {_BEYOND} ELSE {_KEPT} END"
     return f"""
-        INSERT INTO ranked BY NAME
+        INSERT INTO {RANKED} BY NAME
         SELECT __unit, __rank, {"".join(f"{name(flag)}, " for flag in table.flags.values())} {columns},
                {fate} AS __fate, __varied, {ROW}
         FROM ({numbered})

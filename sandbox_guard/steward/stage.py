@@ -1,4 +1,4 @@
-"""A file as the temporary table `staged`: every row typed by policy, with what was wrong with it."""
+"""A file as the table `staged`: every row typed by policy, with what was wrong with it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import duckdb
 
 from sandbox_guard.policy.model import Column
-from sandbox_guard.steward import units
-from sandbox_guard.steward.bench import Bench
+from sandbox_guard.steward import shards, units
+from sandbox_guard.steward.bench import STAGED, Bench
 from sandbox_guard.steward.columns import Issue, staged
 from sandbox_guard.steward.quality import (
     Effect,
@@ -38,8 +38,8 @@ class Read:
 
 
 def stage(bench: Bench, table: Stored, source: Source, progress: OnProgress) -> Read:
-    """The file as the temporary table `staged`: `__row`, the stored columns, `__issue<n>` (what is wrong with each),
-    `__key` (the unit's published id, or the key that leads to it) and `__drop`."""
+    """The file as the table `staged`: `__row`, the stored columns, `__issue<n>` (what is wrong with each), `__key`
+    (the unit's published id, or the key that leads to it), `__drop` and, where there are units, `__shard`."""
     columns = list(table.columns.items())
     parts = [staged(column, n, name(c), source.schema.field(c).type) for n, (c, column) in enumerate(columns)]
     read = ", ".join(f"{part.read} AS read{n}" for n, part in enumerate(parts))
@@ -53,20 +53,21 @@ def stage(bench: Bench, table: Stored, source: Source, progress: OnProgress) -> 
     key = _key(bench, table)
     if key != "NULL":
         missing.append("__key IS NULL")
-    reading = source.read(lambda rows: progress(Progress(table.name, Step.READ, rows, source.rows)))
+    rows = f"""
+        (SELECT *, {" OR ".join(missing) or "false"} AS __drop
+         FROM (SELECT *, {key} AS __key
+               FROM (SELECT {ROW}, {stored}
+                     FROM (SELECT *, {issues}
+                           FROM (SELECT *, {parsed}
+                                 FROM (SELECT {ROW}, {read} FROM incoming))))))
+        """
+    reading = source.read(
+        lambda rows: progress(Progress(table.name, Step.READ, rows, source.rows)),
+        lambda rows: progress(Progress(table.name, Step.ORDER, 0, rows)),
+    )
     bench.connection.register("incoming", reading.stream)
     try:
-        bench.run(
-            f"""
-            CREATE TEMP TABLE staged AS
-            SELECT *, {" OR ".join(missing) or "false"} AS __drop
-            FROM (SELECT *, {key} AS __key
-                  FROM (SELECT {ROW}, {stored}
-                        FROM (SELECT *, {issues}
-                              FROM (SELECT *, {parsed}
-                                    FROM (SELECT {ROW}, {read} FROM incoming)))))
-            """
-        )
+        bench.run(f"CREATE TABLE {STAGED} AS {shards.placed(table, rows)}")
     except duckdb.Error:
         if reading.failure is not None:
             raise reading.failure from None
@@ -92,7 +93,7 @@ def _counted(bench: Bench, table: Stored, source: Source) -> Read:
     rows, sound, no_unit, *found = bench.row(
         f"""
         SELECT count(*), count(*) FILTER (NOT __drop), count(*) FILTER (__key IS NULL AND {unit_known}), {kinds}
-        FROM staged
+        FROM {STAGED}
         """
     )
     findings: list[Finding] = []
@@ -100,7 +101,7 @@ def _counted(bench: Bench, table: Stored, source: Source) -> Read:
     for n, ((c, column), kinds_found) in enumerate(zip(columns, found, strict=True)):
         if not kinds_found or kinds_found == 1 << Issue.NONE:
             continue
-        counts = dict(bench.rows(f"SELECT __issue{n}, count(*) FROM staged GROUP BY 1 ORDER BY 1"))
+        counts = dict(bench.rows(f"SELECT __issue{n}, count(*) FROM {STAGED} GROUP BY 1 ORDER BY 1"))
         counts.pop(Issue.NONE, None)
         if malformed := counts.pop(Issue.MALFORMED, 0):
             problems += _malformed(bench, table, source, n, malformed)
@@ -116,7 +117,7 @@ def _counted(bench: Bench, table: Stored, source: Source) -> Read:
 def _malformed(bench: Bench, table: Stored, source: Source, n: int, count: int) -> list[Problem]:
     column, policy = list(table.columns.items())[n]
     places = bench.rows(
-        f"SELECT {ROW} FROM staged WHERE __issue{n} = {Issue.MALFORMED:d} ORDER BY {ROW} LIMIT {SHOWN}"
+        f"SELECT {ROW} FROM {STAGED} WHERE __issue{n} = {Issue.MALFORMED:d} ORDER BY {ROW} LIMIT {SHOWN}"
     )
     facts = {"count": count, "type": _expected(policy)}
     return [

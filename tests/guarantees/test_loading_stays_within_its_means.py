@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bench.data import write
+from sandbox_guard.steward.source import open_source
 
 ROOT = Path(__file__).parents[2]
 LOADING = """
@@ -43,6 +47,22 @@ def measured(tmp_path: Path, rows: int) -> dict[str, float]:
 def test_half_a_million_rows(tmp_path: Path) -> None:
     found = measured(tmp_path, 500_000)
     assert found["gibibytes"] < 1
+
+
+def test_reading_parquet_keeps_nothing_of_the_rows_that_have_passed(tmp_path: Path) -> None:
+    """Forty groups of rows, of a MiB each."""
+    path = tmp_path / "wide.parquet"
+    table = pa.table({name: np.random.default_rng(1).integers(2**60, size=50_000) for name in "abc"})
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for _ in range(40):
+            writer.write_table(table)
+    before = pa.total_allocated_bytes()
+    kept = [
+        pa.total_allocated_bytes() - before
+        for _ in open_source(path, {name: name for name in "abc"}).batches()
+    ]
+    half = len(kept) // 2
+    assert max(kept[half:]) < 1.2 * max(kept[:half])
 
 
 @pytest.mark.long

@@ -546,5 +546,5 @@ def test_progress_runs_through_the_steps(home: Path) -> None:
     file = city.csv(home.parent, "loans", HEAD + "1,1,,,,\n")
     load(city.policies({"loans": city.loans()}), "city", {"loans": file}, home, seen.append)
     steps = [p.step for p in seen]
-    assert list(dict.fromkeys(steps)) == ["read", "rank", "check", "write"]
+    assert list(dict.fromkeys(steps)) == ["read", "order", "rank", "check", "write"]
     assert (seen[-1].done, seen[-1].total) == (1, 1)
