@@ -17,11 +17,9 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from sandbox_guard import answers, logged
 from sandbox_guard.errors import Fault, Refused, Text
-from sandbox_guard.intervals import direct_measure, intervals
+from sandbox_guard.intervals import direct_measure, finished
 from sandbox_guard.ledger.wire import (
     Asker,
     Balance,
@@ -36,7 +34,7 @@ from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Policies
 from sandbox_guard.pricing import Asked, Priced, Pricing, datasets_read, guard_version, opendp_version
 from sandbox_guard.privacy.price import Ask, Margin, Rho, read_ask
 from sandbox_guard.privacy.quantile import Quantile
-from sandbox_guard.release import Finish, Rows, finish, measure
+from sandbox_guard.release import Finish, Rows, measure
 from sandbox_guard.release_time import VaultCores, release_time
 from sandbox_guard.sharpening import why_not_sharper
 from sandbox_guard.sql import suggest
@@ -126,8 +124,7 @@ class Guard:
         within = Within(window.left, self.engine, self.finisher)
         with suppress(Exception):  # the text of any error here may depend on a row
             released = measure(priced.plan, priced.quote, within, within, window.left())
-            table: pa.Table = finish(released, within, window.left())
-            found = intervals(released, table, within, window.left())
+            table, found = finished(released, within, window.left())
             body = answers.body(released, table, found)
         return body
 

@@ -16,8 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sandbox_guard.privacy.quantile import Quantile
-from sandbox_guard.release import Finish, Released, Z, computed
-from sandbox_guard.sql.plan import Block, MeasureKind, Output, Plan
+from sandbox_guard.release import Finish, Released, Z, computed, finish, places_in_order
+from sandbox_guard.sql.as_released import as_released, plain_order
+from sandbox_guard.sql.plan import Block, Computation, MeasureKind, Output, Plan
 from sandbox_guard.sql.printer import Tables, print_relation
 from sandbox_guard.sql.relation import (
     Column,
@@ -34,9 +35,6 @@ from sandbox_guard.sql.walk import nodes
 
 DRAWS = 200
 """Simulations; a quantile of 200 draws is within 3 points of the one asked."""
-
-STACKED_RUNS = 3
-"""Runs of a finish that is computed row by row: of all draws at once, of what was released, and of which rows stay."""
 
 WHOLE_RUNS = 40
 """Runs of a finish that must be computed whole each time."""
@@ -65,41 +63,49 @@ class Intervals:
     """By the mechanism's own distribution, for every column."""
 
 
-def intervals(released: Released, table: pa.Table, finisher: Finish, timeout: float) -> Intervals:
+def finished(released: Released, finisher: Finish, timeout: float) -> tuple[pa.Table, Intervals]:
+    """The finished table and its intervals."""
     plan = released.plan
     direct = [direct_measure(plan, o) if o.noisy else None for o in plan.outputs]
+    exact = all(s is not None or not o.noisy for o, s in zip(plan.outputs, direct, strict=True))
+    simulated: tuple[Floats, ...] = ()
+    if exact:
+        table = finish(released, finisher, timeout)
+    else:
+        table, simulated = _simulated(released, finisher, timeout)
     spreads: list[Spread | None] = []
-    simulated: tuple[Floats, ...] | None = None
-    exact = True
-    for position, output in enumerate(plan.outputs):
+    for position, (output, source) in enumerate(zip(plan.outputs, direct, strict=True)):
         if not output.noisy:
             spreads.append(None)
-            continue
-        source = direct[position]
-        if source is not None:
+        elif source is not None:
             spreads.append(_of_mechanism(released, *source, table.num_rows, finisher, timeout))
-            continue
-        exact = False
-        if simulated is None:
-            simulated = _simulated(released, table, finisher, timeout)
-        spreads.append(Spread(simulated[position], simulated[position]))
-    return Intervals(tuple(spreads), exact)
+        else:
+            spreads.append(Spread(simulated[position], simulated[position]))
+    return table, Intervals(tuple(spreads), exact)
 
 
 def effort(plan: Plan) -> tuple[int, int]:
-    """How often intervals run what is made of released tables, and how many draws of each released number they make:
-    from the plan alone. In stacked draws one run has all of them."""
-    noisy = [o for o in plan.outputs if o.noisy]
-    direct = [direct_measure(plan, o) for o in noisy]
+    """How often what is made of released tables is run, intervals included, and how many draws of each released number
+    these make: from the plan alone. In stacked draws one run has all of them."""
+    direct = [direct_measure(plan, o) for o in plan.outputs if o.noisy]
     blocks = {b.index: b for b in plan.blocks}
     quantiles = sum(
-        s is not None and blocks[s[0]].measures[s[1]].kind is MeasureKind.QUANTILE for s in direct
+        bool(s is not None and blocks[s[0]].keys and blocks[s[0]].measures[s[1]].kind is MeasureKind.QUANTILE)
+        for s in direct
     )
     if None not in direct:
-        return quantiles, 0
-    if _rowwise(plan) is not None:
-        return quantiles + STACKED_RUNS, DRAWS
-    return quantiles + WHOLE_RUNS, WHOLE_RUNS
+        computed_first = any(isinstance(s, Computation) and s.released for s in plan.steps)
+        return quantiles + (as_released(plan) is None or computed_first), 0
+    rowwise = _rowwise(plan)
+    if rowwise is None:
+        return quantiles + 1 + WHOLE_RUNS, WHOLE_RUNS
+    return quantiles + (1 if _nothing_but(rowwise[1], plan) else 2), DRAWS
+
+
+def _nothing_but(node: Node, plan: Plan) -> bool:
+    """Is this all that is made of released rows: none is left out, and no engine need sort them?"""
+    ordered = plain_order(plan.final)
+    return ordered is not None and ordered[1] == node
 
 
 def _of_mechanism(
@@ -143,11 +149,13 @@ def direct_measure(plan: Plan, output: Output) -> tuple[int, int] | None:
 # -------------------------------------------------------------------------------- simulation
 
 
-def _simulated(released: Released, table: pa.Table, finisher: Finish, timeout: float) -> tuple[Floats, ...]:
+def _simulated(released: Released, finisher: Finish, timeout: float) -> tuple[pa.Table, tuple[Floats, ...]]:
+    """The finished table, and how far each output's draws lie from it."""
     rowwise = _rowwise(released.plan)
     if rowwise is not None:
-        return _stacked(released, rowwise, table, finisher, timeout)
-    return _repeated(released, table, finisher, timeout)
+        return _stacked(released, rowwise, finisher, timeout)
+    table = finish(released, finisher, timeout)
+    return table, _repeated(released, table, finisher, timeout)
 
 
 def _rowwise(plan: Plan) -> tuple[int, Node, tuple[Column, ...]] | None:
@@ -172,12 +180,8 @@ def _rowwise(plan: Plan) -> tuple[int, Node, tuple[Column, ...]] | None:
 
 
 def _stacked(
-    released: Released,
-    rowwise: tuple[int, Node, tuple[Column, ...]],
-    table: pa.Table,
-    finisher: Finish,
-    timeout: float,
-) -> tuple[Floats, ...]:
+    released: Released, rowwise: tuple[int, Node, tuple[Column, ...]], finisher: Finish, timeout: float
+) -> tuple[pa.Table, tuple[Floats, ...]]:
     """All draws of all rows in one statement. Row numbers ride along as a column of their own."""
     index, node, outputs = rowwise
     block = released.blocks[index]
@@ -196,15 +200,33 @@ def _stacked(
     number = len(base.column_names)
     stacked[f"c{number}"] = pa.array(np.tile(np.arange(rows), 1 + draws), pa.int64())
     stacked[f"c{number + 1}"] = pa.array(np.repeat(np.arange(1 + draws), rows), pa.int64())
-    found = _numbered(finisher, node, index, number, outputs, pa.table(stacked), timeout)
-    shown = _shown_rows(released, index, number, table.num_rows, finisher, timeout)
+    found = _numbered(finisher, node, index, number, pa.table(stacked), timeout)
+    table, shown = _shown(released, index, number, node, found.slice(0, rows), finisher, timeout)
     widths = []
-    for position, _ in enumerate(outputs):
-        spread = found[position].reshape(1 + draws, rows)
+    for column in outputs:
+        spread = _floats(found, column).reshape(1 + draws, rows)
         with np.errstate(invalid="ignore"):
             away = np.abs(spread[1:] - spread[0])
             widths.append(_quantile(away)[shown] if len(shown) else np.zeros(0))
-    return tuple(widths)
+    return table, tuple(widths)
+
+
+def _shown(
+    released: Released,
+    index: int,
+    number: int,
+    node: Node,
+    rows: pa.Table,
+    finisher: Finish,
+    timeout: float,
+) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The finished table, and which released row each of its rows is. `rows` is what `node` makes of each: all that
+    is to be done, unless rows are chosen or an engine must sort them."""
+    ordered = plain_order(released.plan.final)
+    if ordered is not None and _nothing_but(node, released.plan):
+        order = places_in_order(rows, ordered[0])
+        return rows.take(order), order
+    return _finished_with_numbers(released, index, number, finisher, timeout)
 
 
 def _quantile(away: Floats) -> Floats:
@@ -215,23 +237,16 @@ def _quantile(away: Floats) -> Floats:
     return np.where(np.isinf(at), np.nan, at)
 
 
+ROW, DRAW = (Column(10**9 + i, Domain(Type.INTEGER, nullable=False)) for i in range(2))
+
+
 def _numbered(
-    finisher: Finish,
-    node: Node,
-    index: int,
-    number: int,
-    outputs: tuple[Column, ...],
-    stacked: pa.Table,
-    timeout: float,
-) -> list[Floats]:
-    """The outputs of every row, in order of draw and row."""
-    whole = Domain(Type.INTEGER, nullable=False)
-    row, draw = Column(10**9, whole), Column(10**9 + 1, whole)
-    carried = _carrying(node, index, (row, number), (draw, number + 1))
-    sql = print_relation(carried, Tables())
-    found = finisher.run({f"b{index}": stacked}, sql, timeout)
-    order = np.lexsort((_floats(found, row), _floats(found, draw)))
-    return [_floats(found, c)[order] for c in outputs]
+    finisher: Finish, node: Node, index: int, number: int, stacked: pa.Table, timeout: float
+) -> pa.Table:
+    """What becomes of every row, in order of draw and row."""
+    carried = _carrying(node, index, (ROW, number), (DRAW, number + 1))
+    found = finisher.run({f"b{index}": stacked}, print_relation(carried, Tables()), timeout)
+    return found.take(np.lexsort((_floats(found, ROW), _floats(found, DRAW))))
 
 
 def _carrying(node: Node, index: int, *extra: tuple[Column, int]) -> Node:
@@ -252,13 +267,19 @@ def _shown_rows(
     """Which released row each of the finished table's `rows` is."""
     if released.blocks[index].table().num_rows == 1:
         return np.zeros(rows, dtype=np.int64)
-    row = Column(10**9, Domain(Type.INTEGER, nullable=False))
+    return _finished_with_numbers(released, index, number, finisher, timeout)[1]
+
+
+def _finished_with_numbers(
+    released: Released, index: int, number: int, finisher: Finish, timeout: float
+) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The finished table of one block, and which of its released rows each row is."""
     base = released.blocks[index].table()
     tables = dict(released.tables())
     tables[f"b{index}"] = base.append_column(f"c{number}", pa.array(np.arange(base.num_rows), pa.int64()))
-    carried = _carrying(released.plan.final, index, (row, number))
+    carried = _carrying(released.plan.final, index, (ROW, number))
     found = finisher.run(tables, print_relation(carried, Tables()), timeout)
-    return _floats(found, row).astype(np.int64)
+    return found, _floats(found, ROW).astype(np.int64)
 
 
 def _repeated(released: Released, table: pa.Table, finisher: Finish, timeout: float) -> tuple[Floats, ...]:

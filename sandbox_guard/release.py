@@ -7,7 +7,7 @@ what goes wrong is a `Fault`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from sandbox_guard.errors import Fault
 from sandbox_guard.privacy.price import Noise, PricedBlock, Quote
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.sql import functions
+from sandbox_guard.sql.as_released import as_released
 from sandbox_guard.sql.grouping import CELLS
 from sandbox_guard.sql.plan import (
     Block,
@@ -34,8 +35,7 @@ from sandbox_guard.sql.plan import (
     Supplied,
 )
 from sandbox_guard.sql.printer import Literals, Tables, print_block, print_histogram, print_relation
-from sandbox_guard.sql.relation import Column, Ordering, Project, Scalar, Sort
-from sandbox_guard.sql.relation import Released as ReleasedTable
+from sandbox_guard.sql.relation import Scalar
 
 Integers = NDArray[np.int64]
 
@@ -127,32 +127,20 @@ def finish(released: Released, finisher: Finish, timeout: float) -> pa.Table:
 def as_it_stands(released: Released) -> pa.Table | None:
     """The finished table where it is a released one with columns picked and rows sorted, so that nothing is to be
     computed and no engine need be asked."""
-    node = released.plan.final
-    order: tuple[Ordering, ...] = ()
-    if isinstance(node, Sort):
-        if node.limit is not None or node.offset is not None:
-            return None
-        order, node = node.order, node.input
-    if any(o.descending or o.nulls_first or not isinstance(o.expr, Column) for o in order):
+    stands = as_released(released.plan)
+    if stands is None:
         return None
-    by = [o.expr.id for o in order if isinstance(o.expr, Column)]
-    source = {i: i for i in (*(o.column.id for o in released.plan.outputs), *by)}
-    while isinstance(node, Project):
-        made = {c.id: e for c, e in node.columns}
-        for column, below in source.items():
-            e = made[below]
-            if not isinstance(e, Column):
-                return None
-            source[column] = e.id
-        node = node.input
-    if not isinstance(node, ReleasedTable):
-        return None
-    places = {c.id: place for c, place in node.columns}
-    table = released.blocks[node.block].table()
-    picked = pa.table({f"c{c}": table.column(f"c{places[below]}") for c, below in source.items()})
+    table = released.blocks[stands.block].table()
+    picked = pa.table({f"c{c}": table.column(f"c{place}") for c, place in stands.places.items()})
+    return picked.take(places_in_order(picked, stands.by))
+
+
+def places_in_order(table: pa.Table, by: Sequence[int]) -> Integers:
+    """The rows of a table whose columns are called after their numbers, NULL last."""
     if not by:
-        return picked
-    return picked.take(pc.sort_indices(picked, sort_keys=[(f"c{c}", "ascending", "at_end") for c in by]))
+        return np.arange(table.num_rows)
+    keys = [(f"c{c}", "ascending", "at_end") for c in by]
+    return np.asarray(pc.sort_indices(table, sort_keys=keys).to_numpy(), dtype=np.int64)
 
 
 def _compute(
@@ -264,11 +252,12 @@ def _histograms(
     """Of each quantile; several fractions of the same values share one."""
     found: dict[Measure, Histogram] = {}
     by_measure = {}
+    quantiles = [(i, m) for i, m in enumerate(block.measures) if m.kind is MeasureKind.QUANTILE]
+    if not quantiles:
+        return {}
     cell_of: dict[tuple[Scalar, ...], int]
     cell_of = {row: i for i, row in enumerate(_rows(keys))} if block.keys else {(): 0}
-    for i, measure in enumerate(block.measures):
-        if measure.kind is not MeasureKind.QUANTILE:
-            continue
+    for i, measure in quantiles:
         same = replace(measure, fraction=Fraction(0))
         if same not in found:
             exact = engine.rows(print_histogram(block, measure, literals), timeout)

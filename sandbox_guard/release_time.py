@@ -102,8 +102,7 @@ class Costs:
             + self.bin_scored * measuring.bins
             + self.choice * measuring.choices
             + self.tried * measuring.tries
-            # Each run makes again all that is made of released tables.
-            + (self.engine.seconds(finishing) + self.finish * finishing.finishes) * (1 + runs)
+            + (self.engine.seconds(finishing) + self.finish * finishing.finishes) * runs
             + self.simulated * min(draws * numbers, max(SIMULATED, numbers))
         )
 

@@ -5,12 +5,16 @@ Nothing here is called in the vault's own process: workers do (`engines.worker`)
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+
+# Of the copy that `table` makes.
+warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)
 
 RESERVED = frozenset({"memory", "temp", "system", "main"})
 """Catalogues that DuckDB has of its own: no dataset can be attached under these names."""
@@ -84,10 +88,8 @@ def table(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     (statement,) = connection.extract_statements(sql)
     if statement.type != duckdb.StatementType.SELECT:
         raise ValueError("not a SELECT")
-    relation = connection.sql(statement)
-    if relation is None:
-        raise ValueError("no result")
-    return relation.to_arrow_table()
+    # A relation, which copies nothing, plans its statement twice: 6 ms more for the expressions of a standard deviation.
+    return connection.execute(statement).to_arrow_table()
 
 
 def table_over(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table], sql: str) -> pa.Table:
