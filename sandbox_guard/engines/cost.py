@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sandbox_guard.engines.duckdb import Limits, invent
 from sandbox_guard.engines.pool import Pool
+from sandbox_guard.sql.bins import Bins
 from sandbox_guard.sql.worst_case import Work
 
 ROWS = 1_000_000
@@ -27,6 +28,9 @@ NOTHING = 5e-10
 
 COMPARED = 7
 """As `Work.comparisons` counts: two comparisons and a CASE of them, two and AND and NOT."""
+
+ADDED = 5
+"""As `Work.arithmetic` counts: two differences, two products and a cast."""
 
 CASES = 30
 _CASE = (
@@ -45,6 +49,8 @@ _TIMED: Mapping[str, str] = {
     "expressions": "SELECT sum(greatest(0, least(400000000, a * 3 + 1))) AS s FROM d.main.made",
     "compared": "SELECT sum(CASE WHEN a < 1000 THEN 1000 WHEN a > 400000000 THEN 400000000 ELSE a END) AS s"
     " FROM d.main.made WHERE a <> 77 AND NOT a = 99",
+    "added": "SELECT sum(CAST((a - 7) * 3 - u AS DOUBLE) * 2.0e0) AS s FROM d.main.made",
+    "binned": f"SELECT sum({Bins(0, 500_000_000).sql('a')}) AS s FROM d.main.made",
     "grouped": "SELECT g, sum(a) AS s FROM d.main.made GROUP BY g",
     # Each row a group of its own, which takes half as long again as three rows a group.
     "hashed": "SELECT count(*) AS n FROM (SELECT n, sum(a) AS s FROM d.main.made GROUP BY n) t WHERE s > 0",
@@ -64,6 +70,8 @@ class EngineCosts:
     values_read: float
     expressions: float
     comparisons: float
+    arithmetic: float
+    rows_binned: float
     rows_grouped: float
     rows_hashed: float
     rows_joined: float
@@ -91,6 +99,8 @@ def calibrated(limits: Limits, rows: int = ROWS) -> EngineCosts:
         values_read=_rate(took["reads"] - took["read"], 2 * rows),
         expressions=_rate(took["expressions"] - took["read"], 4 * rows),
         comparisons=_rate(took["compared"] - took["read"], COMPARED * rows),
+        arithmetic=_rate(took["added"] - took["read"], ADDED * rows),
+        rows_binned=_rate(took["binned"] - took["read"], rows),
         rows_grouped=_rate(took["grouped"] - took["read"], rows),
         rows_hashed=_rate(took["hashed"] - took["read"], rows),
         rows_joined=_rate(took["joined"] - 2 * took["read"], 2 * rows),

@@ -785,7 +785,8 @@ def _measure(measure: Measure, block: Block, once_each: Expr | None, printer: _P
 
 def _steps(measure: Measure, block: Block, printer: _Printer) -> str:
     """The value in steps, clamped after rounding, less the centre; NULL stays NULL, so that it adds
-    nothing. A double is clamped before it is cast and again after."""
+    nothing. A double is clamped before it is cast, and again after unless its bounds are the very same
+    integers: what lies between two integers rounds to neither's other side."""
     lo, hi, centre = int(measure.lo), int(measure.hi), int(measure.centre)
     less = f" - ({centre})::BIGINT" if centre else ""
     value = measure.values[0]
@@ -804,6 +805,8 @@ def _steps(measure: Measure, block: Block, printer: _Printer) -> str:
     nullable = value.domain.nullable
     rounded = _clamped(counted, double(float(lo)), double(float(hi)), "", nullable)
     whole = f"CAST(system.main.round({rounded}) AS BIGINT)"
+    if int(float(lo)) == lo and int(float(hi)) == hi:
+        return f"({whole}{less})"
     return _clamped(whole, f"({lo})::BIGINT", f"({hi})::BIGINT", less, nullable)
 
 

@@ -15,7 +15,16 @@ from functools import reduce
 
 from sandbox_guard.sql import bounds
 from sandbox_guard.sql.catalogue import Catalogue
-from sandbox_guard.sql.plan import Block, Discovered, Key, Listed, MeasureKind, Plan, Supplied
+from sandbox_guard.sql.plan import (
+    Block,
+    Discovered,
+    Key,
+    Listed,
+    Measure,
+    MeasureKind,
+    Plan,
+    Supplied,
+)
 from sandbox_guard.sql.printer import columns_of, used_columns
 from sandbox_guard.sql.relation import (
     Apply,
@@ -42,7 +51,8 @@ from sandbox_guard.sql.relation import (
     Type,
     WindowOf,
 )
-from sandbox_guard.sql.stored import one_row_per_unit
+from sandbox_guard.sql.scalars import as_fixed
+from sandbox_guard.sql.stored import one_row_per_unit, within
 from sandbox_guard.sql.walk import nodes
 
 ENDLESS = 2**62
@@ -55,12 +65,13 @@ VALUE = 8
 """Bytes of a value held there; text adds its declared length (four bytes a character)."""
 
 
-COMPARING = frozenset(
-    {"=", "<>", "<", "<=", ">", ">=", "and", "or", "not", "is_null", "clamp", "clamp_filled"}
-)
+COMPARING = frozenset({"=", "<>", "<", "<=", ">", ">=", "and", "or", "not", "is_null"})
 
-BIN_OPERATIONS = 20
-"""On a row, to find the bin of its value."""
+CLAMPING = frozenset({"clamp", "clamp_filled"})
+"""Two comparisons and a CASE of them."""
+
+ADDING = frozenset({"+", "-", "*", "neg"})
+"""With casts, the least that an engine can do to a number."""
 
 SMALL = 2**16
 
@@ -75,6 +86,10 @@ class Work:
     """Operations evaluated on a row, but for these:"""
     comparisons: int = 0
     """Of numbers, with what joins and chooses by them: AND, OR, NOT, CASE. They take a fraction of the others' time."""
+    arithmetic: int = 0
+    """Sums, differences, products and casts of numbers: a fraction too."""
+    rows_binned: int = 0
+    """Rows whose value's bin is found, for a quantile over a range too long for a bin each."""
     rows_grouped: int = 0
     """Rows that meet a hash table of at most `SMALL` entries, which stays in the cache."""
     rows_hashed: int = 0
@@ -147,9 +162,10 @@ def _used(plan: Plan) -> frozenset[int]:
     """Columns that the printed statements read."""
     own: list[object] = []
     for block in plan.blocks:
-        once = one_row_per_unit(block)
         own += [k.expr for k in block.keys]
-        own += block.unit if once is None else [once]
+        if block.discovery is not None or any(m.kind is MeasureKind.UNITS for m in block.measures):
+            once = one_row_per_unit(block)
+            own += block.unit if once is None else [once]
     return used_columns([plan]) | {n.id for tree in own for n in nodes(tree) if isinstance(n, Column)}
 
 
@@ -157,8 +173,9 @@ def _block(block: Block, sizes: _Sizes) -> tuple[Work, int]:
     source, work = sizes.of(block.source)
     exprs = [k.expr for k in block.keys] + [v for m in block.measures for v in m.values]
     exprs += [m.where for m in block.measures if m.where is not None]
-    summed = sum(m.kind is not MeasureKind.COUNT for m in block.measures)
-    work = work.beside(_operations(source.rows, exprs)).beside(Work(expressions=_times(source.rows, summed)))
+    work = work.beside(_operations(source.rows, exprs))
+    for measure in block.measures:
+        work = work.beside(_taken(measure, block, source.rows))
     cells = min(source.rows, sizes.cells(block.keys)) if block.keys else 1
     kept = sizes.cells(block.keys) if all(isinstance(k.domain, Listed) for k in block.keys) else cells
     width = _width(k.expr for k in block.keys) + VALUE * len(block.measures)
@@ -175,7 +192,9 @@ def _block(block: Block, sizes: _Sizes) -> tuple[Work, int]:
             bins = min(source.rows, _times(kept, measure.bins.count))
             fractions = sum(replace(m, fraction=Fraction(0)) == measure for m in block.measures)
             again = sizes.of(block.source)[1].beside(_grouped(source.rows, bins, width))
-            again = again.beside(Work(expressions=_times(source.rows, BIN_OPERATIONS)))
+            again = again.beside(
+                Work(arithmetic=source.rows) if measure.bins.exact else Work(rows_binned=source.rows)
+            )
             scored = _times(3 * fractions * kept, measure.bins.count)
             chosen = _times(3 * fractions, kept)
             tries = _times(chosen, 2 * (math.isqrt(measure.bins.count) + 1))
@@ -192,6 +211,20 @@ def _block(block: Block, sizes: _Sizes) -> tuple[Work, int]:
         memory=_times(kept, width),
     )
     return work, kept
+
+
+def _taken(measure: Measure, block: Block, rows: int) -> Work:
+    """What the printer puts around a value to make it a measure (`printer._measure`)."""
+    match measure.kind:
+        case MeasureKind.UNITS:
+            return Work(comparisons=rows)  # of the flag of each unit's one row; other ways have a table
+        case MeasureKind.SUM | MeasureKind.SUM_DISTINCT:
+            fixed = as_fixed(measure.values[0], measure.step)
+            if fixed is None:  # scaled, clamped, rounded and cast
+                return Work(arithmetic=_times(rows, 6), expressions=_times(rows, 3))
+            clamps = 0 if within(measure, fixed, block.source) else 3
+            return Work(arithmetic=_times(rows, 2), comparisons=_times(rows, clamps))
+    return Work()
 
 
 # ------------------------------------------------------------------------------------- relations
@@ -420,23 +453,25 @@ class _Sizes:
 
 def _operations(rows: int, exprs: Iterable[Expr]) -> Work:
     """On so many rows; text is weighed by its length."""
-    done = [
-        n for e in exprs for n in nodes(e) if not isinstance(n, (Column, Constant)) and hasattr(n, "domain")
-    ]
-    others = [n for n in done if not _compares(n)]
-    return Work(
-        expressions=_times(rows, sum(1 + _length_of(n) // 16 for n in others)),
-        comparisons=_times(rows, len(done) - len(others)),
-    )
+    work = Work()
+    for each in (n for e in exprs for n in nodes(e)):
+        if not isinstance(each, (Column, Constant)) and hasattr(each, "domain"):
+            work = work.beside(_operation(each, rows))
+    return work
 
 
-def _compares(operation: object) -> bool:
-    match operation:
-        case Apply(function=function, args=args):
-            return function in COMPARING and not any(a.domain.type is Type.STRING for a in args)
-        case CaseOf(domain=domain):
-            return domain.type is not Type.STRING
-    return False
+def _operation(node: object, rows: int) -> Work:
+    match node:
+        case Apply(function=function, args=args) if not any(a.domain.type is Type.STRING for a in args):
+            if function in COMPARING:
+                return Work(comparisons=rows)
+            if function in CLAMPING:
+                return Work(comparisons=_times(rows, 3))
+            if function in ADDING and all(a.domain.type is not Type.DATE for a in args):
+                return Work(arithmetic=rows)
+        case CaseOf(domain=domain) if domain.type is not Type.STRING:
+            return Work(comparisons=rows)
+    return Work(expressions=_times(rows, 1 + _length_of(node) // 16))
 
 
 def _parts(tree: object) -> int:
