@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
+from fractions import Fraction
+from operator import attrgetter
 from typing import Any
 
 from sandbox_guard.sql import relation as bound
@@ -15,27 +17,32 @@ def nodes(tree: Any) -> Iterator[Any]:
     left = [tree]
     while left:
         node = left.pop()
-        if isinstance(node, tuple):
-            left.extend(reversed(node))
-            continue
         kind = type(node)
+        if kind is tuple:
+            left += node[::-1]
+            continue
         if kind not in _PARTS:
             _PARTS[kind] = _parts(kind)
         parts = _PARTS[kind]
         if parts is not None:
             yield node
-            left.extend([getattr(node, part) for part in parts])
+            # Planning walks trees hundreds of times, and half of what they hold are names and numbers.
+            left += [part for part in parts(node) if type(part) not in _LEAVES]
 
 
-def _parts(kind: type) -> tuple[str, ...] | None:
-    """The fields in which a dataclass may hold further ones, the last first; None where it is no dataclass. A domain
-    holds values only, but may list thousands."""
+def _parts(kind: type) -> Callable[[Any], tuple[Any, ...]] | None:
+    """Gives what a dataclass holds, the last field first; None where it is no dataclass. A domain holds values only,
+    but may list thousands."""
     if not is_dataclass(kind):
         return None
-    return () if kind is bound.Domain else tuple(f.name for f in reversed(fields(kind)))
+    names = [] if kind is bound.Domain else [f.name for f in reversed(fields(kind))]
+    if len(names) < 2:
+        return lambda node: tuple(getattr(node, name) for name in names)
+    return attrgetter(*names)
 
 
-_PARTS: dict[type, tuple[str, ...] | None] = {}
+_LEAVES = frozenset({int, str, bool, float, type(None), Fraction})
+_PARTS: dict[type, Callable[[Any], tuple[Any, ...]] | None] = {}
 
 
 def columns_of(tree: Any) -> set[int]:

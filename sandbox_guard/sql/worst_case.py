@@ -8,6 +8,7 @@ data, so that what follows from `Work` (release time, memory, refusal) says noth
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
@@ -453,25 +454,27 @@ class _Sizes:
 
 def _operations(rows: int, exprs: Iterable[Expr]) -> Work:
     """On so many rows; text is weighed by its length."""
-    work = Work()
-    for each in (n for e in exprs for n in nodes(e)):
-        if not isinstance(each, (Column, Constant)) and hasattr(each, "domain"):
-            work = work.beside(_operation(each, rows))
-    return work
+    done: Counter[str] = Counter()
+    for node in (n for e in exprs for n in nodes(e)):
+        if not isinstance(node, (Column, Constant)) and hasattr(node, "domain"):
+            kind, times = _operation(node)
+            done[kind] += times
+    return Work(**{kind: _times(rows, times) for kind, times in done.items()})
 
 
-def _operation(node: object, rows: int) -> Work:
+def _operation(node: object) -> tuple[str, int]:
+    """Which kind of work it is, and how often."""
     match node:
         case Apply(function=function, args=args) if not any(a.domain.type is Type.STRING for a in args):
             if function in COMPARING:
-                return Work(comparisons=rows)
+                return "comparisons", 1
             if function in CLAMPING:
-                return Work(comparisons=_times(rows, 3))
+                return "comparisons", 3
             if function in ADDING and all(a.domain.type is not Type.DATE for a in args):
-                return Work(arithmetic=rows)
+                return "arithmetic", 1
         case CaseOf(domain=domain) if domain.type is not Type.STRING:
-            return Work(comparisons=rows)
-    return Work(expressions=_times(rows, 1 + _length_of(node) // 16))
+            return "comparisons", 1
+    return "expressions", 1 + _length_of(node) // 16
 
 
 def _parts(tree: object) -> int:
