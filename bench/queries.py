@@ -248,9 +248,10 @@ def stand(home: Path, loans: int, ledger_folder: Path, threads: int | None = Non
 
 
 def measured(
-    stand: Stand, workload: Workload, runs: int, rows_per_unit: int | None = None
+    stand: Stand, workload: Workload, runs: int, alone: int = 0, rows_per_unit: int | None = None
 ) -> Result | NotAnswered:
-    """One workload, after one run of each to warm up. A workload that is refused says why."""
+    """One workload, after one run of each to warm up: so many runs of ours and raw DuckDB in turn, and more of ours
+    `alone`, to see whether any is late. A workload that is refused says why."""
     try:
         stand.ask(workload.asked, rows_per_unit)
     except (Refused, Fault) as failed:
@@ -275,6 +276,10 @@ def measured(
     planned = stand.guard.price(asked(workload.asked, rows_per_unit)).plan
     due = _release_time(stand, planned)
     work = [t - s["ledger"] - s["plan and price"] for t, s in zip(ours, stages, strict=True)]
+    for _ in range(alone):
+        stand.watch.seconds.clear()
+        seconds, _ = _seconds(lambda: stand.ask(workload.asked, rows_per_unit))
+        work.append(seconds - stand.watch.seconds["ledger"] - stand.watch.seconds["plan and price"])
     return Result(
         workload.name,
         workload.title,
@@ -290,7 +295,7 @@ def measured(
         tuple(b.rows_per_unit for b in planned.blocks),
         due,
         sum(seconds > due for seconds in work) if due is not None else 0,
-        runs,
+        len(work),
         max((peak_mebibytes(pid) for pid in stand.workers()), default=0.0),
         errors(stand, workload, answers[-1], planned.blocks[0].rows_per_unit if planned.blocks else 0),
     )

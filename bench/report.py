@@ -74,6 +74,8 @@ def page(results: Sequence[Result], noise: Mapping[str, float], machine: Mapping
         here = [r for r in results if r.loans == loans]
         parts += [f"## {loans:,} loans", work(here), "Where ours goes, in ms:", stages(here)]
         parts += ["Error of one release, as a share of the exact values:", accuracy(here)]
+    late, runs = sum(r.overruns for r in results), sum(r.runs for r in results)
+    parts.append(f"Late in all: {late} of {runs:,} runs.")
     seconds = ", ".join(f"{name} {value:.2f} s" for name, value in noise.items())
     parts += ["## Noise alone", f"100,000 groups: {seconds}."]
     if PEERS.exists():
