@@ -10,7 +10,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -76,6 +78,8 @@ _IN_PROC = """
 
 HOST_COUNTERS = (*(f"/proc/{name}" for name in _IN_PROC.split()), "/sys")
 """Counters of the whole host that move while a vault works: a notebook reads none of them."""
+
+PROCESSORS = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True)
@@ -147,17 +151,25 @@ def uid_of(role: Role) -> int:
 
 
 def cores(role: Role) -> str:
-    """Of the cores that this process may use, the upper half are for vaults, the lower for what members run:
-    what a vault does is not to be felt in a notebook. On a single core there is nothing to divide."""
+    """Of the cores that this process may use, the upper half are for vaults, the lower for what members run: what a
+    vault does is not to be felt in a notebook. The threads of one core, which slow each other, stay on one side where there
+    are two cores. On a single thread there is nothing to divide."""
     usable = sorted(os.sched_getaffinity(0))
-    half = len(usable) // 2
-    if half == 0:
-        chosen = usable
-    elif role is Role.VAULT:
-        chosen = usable[half:]
-    else:
-        chosen = usable[:half]
-    return ",".join(map(str, chosen))
+    core = {number: _core(number) for number in usable}
+    if len(set(core.values())) == 1:
+        core = {number: number for number in usable}
+    ordered = sorted(set(core.values()))
+    half = len(ordered) // 2
+    mine = ordered[half:] if role is Role.VAULT or half == 0 else ordered[:half]
+    return ",".join(str(number) for number in usable if core[number] in mine)
+
+
+def _core(number: int) -> int:
+    """The first thread of the core of which this is one; itself where the kernel does not say."""
+    with suppress(OSError, ValueError):
+        siblings = PROCESSORS / f"cpu{number}" / "topology" / "thread_siblings_list"
+        return int(re.split("[,-]", siblings.read_text("ascii"))[0])
+    return number
 
 
 def read_only(source: Path | str, target: str) -> Mount:

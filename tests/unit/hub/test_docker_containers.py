@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,32 @@ def test_notebooks_and_vaults_share_no_core(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=number: set(range(n)))
         notebooks, vaults = (set(containers.cores(r).split(",")) for r in (Role.NOTEBOOK, Role.VAULT))
         assert notebooks and vaults and not notebooks & vaults
+
+
+@pytest.mark.parametrize(
+    ("siblings", "notebooks", "vaults"),
+    [
+        ({0: "0", 1: "1", 2: "2", 3: "3"}, "0,1", "2,3"),
+        # As most machines number them: first all cores, then the second thread of each.
+        (
+            {0: "0,4", 1: "1,5", 2: "2,6", 3: "3,7", 4: "0,4", 5: "1,5", 6: "2,6", 7: "3,7"},
+            "0,1,4,5",
+            "2,3,6,7",
+        ),
+        ({0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"}, "0,1", "2,3"),
+        ({0: "0-1", 1: "0-1"}, "0", "1"),
+    ],
+)
+def test_the_threads_of_one_core_stay_together(
+    siblings: dict[int, str], notebooks: str, vaults: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, together in siblings.items():
+        topology = tmp_path / f"cpu{number}" / "topology"
+        topology.mkdir(parents=True)
+        (topology / "thread_siblings_list").write_text(f"{together}\n", "ascii")
+    monkeypatch.setattr(containers, "PROCESSORS", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(siblings))
+    assert (containers.cores(Role.NOTEBOOK), containers.cores(Role.VAULT)) == (notebooks, vaults)
 
 
 def test_only_notebooks_are_kept_from_the_hosts_counters() -> None:
