@@ -123,5 +123,7 @@ def language_of(user: Any) -> Language:
 c.JupyterHub.template_vars = {
     "backend": settings.backend,
     "lang": language_of,
+    # Of the server that a page names.
+    "why_ended": lambda user: lambda server: deployment().endings.get((user.name if user else "", server)),
     "t": lambda user: translator(language_of(user)),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import httpx
@@ -11,6 +11,7 @@ from hub.accounts import Accounts
 from hub.language import Language, language
 from hub.policies import CurrentPolicies
 from hub.settings import Settings
+from sandbox_guard.errors import Text
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Deployment:
     settings: Settings
     policies: CurrentPolicies
     accounts: Accounts
+    endings: dict[tuple[str, str], Text] = field(default_factory=dict)
+    """By member and server, why a sandbox that nobody stopped has ended since it was last started."""
 
     def language_of(self, name: str) -> Language:
         """What this person chose, else what people.yaml says, else Chinese."""

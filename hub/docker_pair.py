@@ -23,6 +23,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.types import IPAMConfig, IPAMPool
 from dockerspawner import DockerSpawner
 
+from hub import life
 from hub.access import Kind
 from hub.containers import IMAGES, Container, Role, cores, read_only, uid_of, writable
 from hub.deployment import deployment
@@ -45,6 +46,8 @@ HUB_PORT = 8081
 
 STOP_SECONDS = 3
 """What a half may take to end by itself: the vault's work in flight is finished later under the same charge."""
+
+_ENDINGS = {Role.VAULT.value: life.VAULT_ENDED, Role.NOTEBOOK.value: life.NOTEBOOK_ENDED}
 
 _STATE = Path("/home/guard")
 _CONFIGURATION = Path("/etc/sandbox-guard-vault.json")
@@ -104,6 +107,8 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
         self.log.warning("%s: ended (%s)", self._log_name, roles)
         for each in ended:
             await self._keep_log(each)
+            if (why_ended := _ENDINGS.get(each["Labels"][ROLE])) is not None:
+                self.ended(why_ended)
         await self._remove()
         return roles or "incomplete"
 

@@ -22,7 +22,10 @@ from hub.accounts import PASSWORD_LENGTH, Outcome
 from hub.deployment import deployment
 from hub.downloads import Downloads
 from hub.frozen import Frozen
+from hub.homes import GIB, size
 from hub.language import CHOSEN, COOKIE, Language, Translate, language, translator
+from hub.life import NEARLY_FULL, Life, ends_soon, nearly_full
+from sandbox_guard.errors import Text
 from sandbox_guard.policy.model import Dataset, Project, Role
 
 
@@ -100,6 +103,14 @@ class Card:
     expired: bool
     speaks: str | None
     """The language of a notebook that runs; a lab keeps the one it was started in."""
+    life: Life | None
+    """Of one that runs."""
+    soon: bool
+    """Does it end within minutes?"""
+    ended: Text | None
+    """Why one that nobody stopped has ended."""
+    full: int
+    """Percent of what the member's folder may hold."""
 
 
 class Home(Page):
@@ -110,6 +121,7 @@ class Home(Page):
         user = self.current_user
         policies = deployment().policies()
         person = policies.people[user.name]
+        now = dt.datetime.now(dt.UTC)
         cards = [
             Card(
                 project=project,
@@ -123,11 +135,70 @@ class Home(Page):
                 state=_state(user, server),
                 expired=project.agreement.expires < dt.date.today(),
                 speaks=user.spawners[server].speaks if server in user.spawners else None,
+                life=(life := _life(user, server)),
+                soon=life is not None and life.soon(now),
+                ended=deployment().endings.get((user.name, server)),
+                full=await fullness(user.name, project.name),
             )
             for project in policies.projects.values()
             if user.name in project.members
         ]
         self.finish(await self.render_template("home.html", person=person, cards=cards))
+
+
+class Lifetime(Page):
+    """For the notebook's own page (images/notebook/labextensions): what there is to say of a sandbox, and keeping it."""
+
+    @web.authenticated
+    async def get(self, server: str) -> None:
+        life, project = self._of(server)
+        now, notices = dt.datetime.now(dt.UTC), []
+        if life.soon(now):
+            message = ends_soon(life, now)
+            notices.append(
+                {
+                    "key": f"ends {life.ends.isoformat()}",
+                    "message": self.t(message.zh, message.en),
+                    "keep": self.t("继续使用", "Keep it"),
+                }
+            )
+        if (percent := await fullness(self.current_user.name, project)) >= NEARLY_FULL:
+            message = nearly_full(percent)
+            notices.append({"key": "nearly full", "message": self.t(message.zh, message.en), "keep": ""})
+        self.finish({"notices": notices, "xsrf": self.xsrf_token.decode("ascii")})
+
+    @web.authenticated
+    async def post(self, server: str) -> None:
+        self._of(server)
+        self.current_user.spawners[server].keep()
+        self.db.commit()
+        life, _ = self._of(server)
+        until = f"{life.ends.astimezone():%m-%d %H:%M}"
+        self.finish(
+            {
+                "message": self.t(
+                    f"已保留，最迟运行到 {until}。", f"Kept: it runs until {until} at the latest."
+                )
+            }
+        )
+
+    def _of(self, server: str) -> tuple[Life, str]:
+        place = access.places(deployment().policies(), self.current_user.name).get(server)
+        life = _life(self.current_user, server)
+        if place is None or life is None:
+            raise web.HTTPError(404)
+        return life, place.project
+
+
+def _life(user: Any, server: str) -> Life | None:
+    ready = server in user.spawners and user.spawners[server].ready
+    return user.spawners[server].life() if ready else None
+
+
+async def fullness(member: str, project: str) -> int:
+    settings = deployment().settings
+    used = await asyncio.to_thread(size, settings.home / "homes" / member / project)
+    return round(100 * used / (settings.home_gib * GIB))
 
 
 def _state(user: Any, server: str) -> str:
@@ -212,6 +283,7 @@ PAGES: tuple[tuple[str, type], ...] = (
     (r"/spawn-pending/([^/]+)/?", WayHome),
     (r"/token", NotHere),
     (r"/accept-share", NotHere),
+    (r"/life/([^/]+)", Lifetime),
     (r"/api/frozen/(sg-[0-9a-f]+)", Frozen),
     (r"/api/downloads/([^/]+)/([^/]+)", Downloads),
 )

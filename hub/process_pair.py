@@ -19,6 +19,7 @@ import httpx
 from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import random_port
 
+from hub import life
 from hub.access import Kind
 from hub.pair import GRACE, NOTEBOOK_ENDED, VAULT_ENDED, Half, Order
 from hub.settings import ROOT
@@ -63,6 +64,11 @@ class ProcessPairSpawner(Sandboxed, LocalProcessSpawner):  # type: ignore[misc]
 
     async def poll(self) -> int | None:
         status: int | None = await super().poll()
+        # The base class forgets it once it has said so.
+        if status == VAULT_ENDED:
+            self.ended(life.VAULT_ENDED)
+        elif status == NOTEBOOK_ENDED:
+            self.ended(life.NOTEBOOK_ENDED)
         if status is None and await self.overfull():
             # The next poll finds it ended.
             await self._signal(signal.SIGTERM)

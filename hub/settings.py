@@ -25,6 +25,10 @@ class Settings:
     """How sandboxes are run, one of `hub.backends`; empty until the launcher has chosen."""
     home_gib: int
     """How large a member's folder of one project may grow."""
+    life_hours: float
+    """After how long a sandbox ends, though somebody works in it, unless they keep it."""
+    idle_hours: float
+    """After how long one ends in which nobody is and no kernel works."""
     download_mib: int
     """How large one download from a notebook may be. A gate may have to hold it whole, in its 128 MiB."""
     oidc_issuer: str
@@ -61,6 +65,16 @@ class Settings:
                 raise ValueError(f"{name}={text}: 不是正整数 / not a whole number above 0")
             return int(text)
 
+        def hours(name: str, default: float) -> float:
+            text = environ.get(name) or str(default)
+            try:
+                value = float(text)
+            except ValueError:
+                value = 0.0
+            if not 0 < value < 24 * 366:
+                raise ValueError(f"{name}={text}: 不是小时数 / not a number of hours")
+            return value
+
         download_mib = whole("SANDBOX_GUARD_DOWNLOAD_MIB", 10)
         if download_mib > 32:
             raise ValueError(f"SANDBOX_GUARD_DOWNLOAD_MIB={download_mib}: 不超过 32 / at most 32")
@@ -79,6 +93,8 @@ class Settings:
             policies=Path(environ.get("SANDBOX_GUARD_POLICIES") or ROOT / "policies").absolute(),
             backend=environ.get("SANDBOX_GUARD_BACKEND") or "",
             home_gib=whole("SANDBOX_GUARD_HOME_GIB", 10),
+            life_hours=hours("SANDBOX_GUARD_LIFE_HOURS", 72),
+            idle_hours=hours("SANDBOX_GUARD_IDLE_HOURS", 8),
             download_mib=download_mib,
             oidc_issuer=issuer,
             oidc_client_id=client_id,
@@ -100,6 +116,8 @@ class Settings:
             "SANDBOX_GUARD_POLICIES": str(self.policies),
             "SANDBOX_GUARD_BACKEND": self.backend,
             "SANDBOX_GUARD_HOME_GIB": str(self.home_gib),
+            "SANDBOX_GUARD_LIFE_HOURS": str(self.life_hours),
+            "SANDBOX_GUARD_IDLE_HOURS": str(self.idle_hours),
             "SANDBOX_GUARD_DOWNLOAD_MIB": str(self.download_mib),
             "SANDBOX_GUARD_OIDC_ISSUER": self.oidc_issuer,
             "SANDBOX_GUARD_OIDC_CLIENT_ID": self.oidc_client_id,

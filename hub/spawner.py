@@ -38,8 +38,10 @@ from hub.deployment import deployment
 from hub.downloads import key_of
 from hub.homes import Watch
 from hub.language import Translate, translator
+from hub.life import ENDED, OVERFULL, SUSPENDED, Life
 from hub.notebooks import notebooks_for
 from hub.settings import ROOT, Settings
+from sandbox_guard.errors import Text
 from sandbox_guard.policy.model import Policies
 
 NOTEBOOK_IMAGE = ROOT / "images" / "notebook"
@@ -98,6 +100,7 @@ class Sandboxed:
     name: str
     port: int
     server: Any
+    orm_spawner: Any
     log: Any
     _log_name: str
     stop: Callable[[], Awaitable[None]]
@@ -115,6 +118,8 @@ class Sandboxed:
         """Position of the log's entry that registered this sandbox."""
         self.speaks: str | None = None
         """The language in which the notebook was started."""
+        self._kept: dt.datetime | None = None
+        """When its member said last that it shall go on."""
         self._watch: Watch | None = None
         self._looked = 0.0
 
@@ -126,6 +131,8 @@ class Sandboxed:
 
     async def start(self) -> str:
         self._said = []
+        self._kept = None
+        deployment().endings.pop((self.user.name, self.name), None)
         t = self.t
         sandbox = self._admitted()
         self.say(10, t("正在整理工作目录…", "Putting your folder in order…"))
@@ -158,10 +165,41 @@ class Sandboxed:
     async def poll_and_notify(self) -> int | None:
         """The hub calls this every few seconds. A sandbox is ended when its member, its project or a dataset that
         it may read was suspended since it began; what is suspended, the ledger refuses to register again."""
-        if await self._stood_down():
-            self.log.info("%s ends: its member, project or data was suspended", self._log_name)
+        why = SUSPENDED if await self._stood_down() else self._over()
+        if why is not None:
+            self.log.info("%s ends: %s", self._log_name, why.en)
+            self.ended(why)
             await self.stop()
-        return cast("int | None", await super().poll_and_notify())  # type: ignore[misc]
+        status = cast("int | None", await super().poll_and_notify())  # type: ignore[misc]
+        if status is not None:
+            self.ended(ENDED)
+        return status
+
+    def _over(self) -> Text | None:
+        life = self.life()
+        return life.over(dt.datetime.now(dt.UTC)) if life is not None else None
+
+    def life(self) -> Life | None:
+        """None while it does not run."""
+        started = self.orm_spawner.started if self.orm_spawner else None
+        if started is None:
+            return None
+        active = self.orm_spawner.last_activity or started
+        return Life(
+            began=self._kept or started.replace(tzinfo=dt.UTC),
+            active=active.replace(tzinfo=dt.UTC),
+            longest=dt.timedelta(hours=self.settings.life_hours),
+            idle=dt.timedelta(hours=self.settings.idle_hours),
+        )
+
+    def keep(self) -> None:
+        """As long again from now, also for a hub that is restarted."""
+        self._kept = dt.datetime.now(dt.UTC)
+        self.orm_spawner.state = self.get_state()
+
+    def ended(self, why: Text) -> None:
+        """For whoever looks for it. What was known first is the cause, the rest follows from it."""
+        deployment().endings.setdefault((self.user.name, self.name), why)
 
     async def _stood_down(self) -> bool:
         place = access.places(deployment().policies(), self.user.name).get(self.name)
@@ -185,7 +223,13 @@ class Sandboxed:
         )
 
     def get_state(self) -> dict[str, Any]:
-        state = {"sandbox_id": self._sandbox_id, "registered": self._registered, "speaks": self.speaks}
+        kept = self._kept.isoformat() if self._kept else None
+        state = {
+            "sandbox_id": self._sandbox_id,
+            "registered": self._registered,
+            "speaks": self.speaks,
+            "kept": kept,
+        }
         return {**super().get_state(), **state}  # type: ignore[misc]
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -193,6 +237,7 @@ class Sandboxed:
         self._sandbox_id = state.get("sandbox_id")
         self._registered = state.get("registered", -1)
         self.speaks = state.get("speaks")
+        self._kept = dt.datetime.fromisoformat(state["kept"]) if state.get("kept") else None
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What `say` said, and a sign of life at least every 2 s."""
@@ -230,6 +275,7 @@ class Sandboxed:
         why = await asyncio.to_thread(self._watch.overfull)
         if why:
             self.log.warning("%s is ended: %s", self._log_name, why)
+            self.ended(OVERFULL)
         return why
 
     def say(self, percent: int, message: str) -> None:

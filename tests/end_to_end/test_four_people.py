@@ -8,6 +8,7 @@ stop are kept in the run's temporary folder, under `screens`.
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 import os
 import re
@@ -154,6 +155,20 @@ def test_the_researcher_reads_numbers_with_their_margins(
     assert "隔离" in shown
     assert "拒绝 · kind.rows_leave · 未计费" in shown
     assert any("image/svg+xml" in o.get("data", {}) for cell in welcome for o in cell.outputs)
+
+
+def test_the_first_release_comes_within_five_minutes_of_opening_the_project(
+    welcome: list[Output], product: Product
+) -> None:
+    """By the log: from the start of the sandbox, which the first click after signing in brings about. Whoever clicks
+    through the welcome notebook without reading waits for no more than the machine."""
+    entries = [json.loads(line) for line in product.command("audit", "export").stdout.splitlines()]
+    ours = [each for each in entries if each.get("project") == "credit-inclusion"]
+    opened, released = (
+        min(dt.datetime.fromisoformat(each["at"]) for each in ours if each["kind"] == kind)
+        for kind in ("sandbox", "release")
+    )
+    assert dt.timedelta(0) < released - opened < dt.timedelta(minutes=4, seconds=30)
 
 
 def firms_by_district(home: Path) -> dict[str, int]:

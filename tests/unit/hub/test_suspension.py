@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ from tests.product import _running
 
 class Machine:
     """Where a backend would start and stop processes."""
+
+    orm_spawner: Any = None
+    """What the hub's database has of it: nothing, of one that was never started."""
 
     def __init__(self) -> None:
         self.stopped = 0
@@ -126,3 +130,40 @@ def test_a_ledger_that_is_away_ends_nothing(home: Path, monkeypatch: pytest.Monk
     running = Lins()
     running.load_state({"sandbox_id": "ab", "registered": 0})
     assert running.polled() is None
+
+
+@pytest.mark.parametrize(
+    ("started", "active", "ends"),
+    [(71.9, 0, ""), (72.1, 0, "72 hours"), (20, 8.1, "8 hours no page"), (20, 7.9, "")],
+)
+def test_a_running_sandbox_ends_at_its_maximum_or_when_nobody_is_there(
+    ledger: LedgerStore, started: float, active: float, ends: str
+) -> None:
+    from hub.deployment import deployment
+
+    lins = Lins()
+    lins.begin()
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    lins.orm_spawner = SimpleNamespace(
+        started=now - dt.timedelta(hours=started), last_activity=now - dt.timedelta(hours=active), state={}
+    )
+    assert lins.polled() == (0 if ends else None)
+    why = deployment().endings.get(("lin", "credit-inclusion"))
+    assert (ends in why.en) if why is not None else ends == ""
+
+
+def test_who_keeps_a_sandbox_has_it_as_long_again_also_after_the_hub_was_restarted(
+    ledger: LedgerStore,
+) -> None:
+    lins = Lins()
+    lins.begin()
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    lins.orm_spawner = SimpleNamespace(started=now - dt.timedelta(hours=72.1), last_activity=now, state={})
+    lins.keep()
+    again = Lins()
+    again.load_state(lins.orm_spawner.state)
+    again.orm_spawner = lins.orm_spawner
+    assert lins.polled() is None
+    assert again.polled() is None
+    life = again.life()
+    assert life is not None and life.ends > dt.datetime.now(dt.UTC) + dt.timedelta(hours=71.9)
