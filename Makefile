@@ -70,10 +70,10 @@ bench-report: install ## 性能报告 / the same, written into bench/RESULTS.md 
 	$(BIN)/python -m bench.report $(SANDBOX_GUARD_HOME)/bench-run.json
 	$(BIN)/python -m bench.ledger bench/LEDGER.md
 
-bench-peers: install ## 与同类引擎对比 / beside other engines, each in an environment of its own; about ten minutes
+bench-peers: install ## 与同类引擎对比 / beside other engines, each in an environment of its own; half an hour
 	$(BIN)/python -m bench.peers
 
-bench-large: install ## 一亿行 / from 1e5 to 1e8 rows; 15 GB of disk, half an hour
+bench-large: install ## 一亿行 / from 1e5 to 1e8 rows; 12 GB of disk, half an hour
 	$(BIN)/python -m bench.large
 
 images: install ## 容器镜像 / container images (needs Docker; BASE=<image> where a registry answers)

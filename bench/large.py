@@ -3,7 +3,9 @@
 python -m bench.large [--loans 100000 …] [--runs 3] [--home var/bench/large]
 
 Each size is written, loaded from Parquet in a process of its own (its seconds and its peak of memory are the load's),
-asked, and deleted before the next one: 1e8 loans need about 15 GB of disk while they last.
+asked, and deleted before the next one: 1e8 loans need about 12 GB of disk while they last. Files that
+`python -m bench.data <home>/<loans>/source` has written before are taken as they are. What is under way is told on
+standard error.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import json
 import multiprocessing
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -28,10 +31,13 @@ from bench.queries import NotAnswered, bench_policies, measured, peak_mebibytes,
 from bench.report import table
 from bench.workloads import WORKLOADS
 from sandbox_guard.steward.load import load
+from sandbox_guard.steward.quality import Progress
 
 SIZES = (100_000, 1_000_000, 10_000_000, 100_000_000)
 ASKED = ("W1", "W3", "W5", "W6")
 """A count, a sum, and groups by few and by many public keys."""
+TOLD_EVERY = 5.0
+"""Seconds between two lines about the same step of a load."""
 FOLDER = Path(__file__).parent
 
 
@@ -54,10 +60,16 @@ def main() -> None:
 
 
 def _size(home: Path, loans: int, runs: int) -> dict[str, Any]:
-    with _process() as writer:
-        files = writer.submit(write, home / "source", loans).result()
+    source = home / "source"
+    if not source.exists():
+        _tell(f"{loans:,} loans: writing the files")
+        with _process() as writer:
+            writer.submit(write, source, loans).result()
+    files = {path.stem: path for path in source.glob("*.parquet")}
     with _process() as loader:
-        seconds, mebibytes = loader.submit(_loaded, home, loans, files).result()
+        load = loader.submit(_loaded, home, loans, files).result()
+    shutil.rmtree(source)
+    _tell(f"{loans:,} loans: asking {', '.join(ASKED)}")
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as ledger,
         stand(home, loans, Path(ledger)) as ready,
@@ -65,8 +77,7 @@ def _size(home: Path, loans: int, runs: int) -> dict[str, Any]:
         found = [measured(ready, w, runs) for w in WORKLOADS if w.name in ASKED]
     return {
         "loans": loans,
-        "load_seconds": seconds,
-        "load_mebibytes": mebibytes,
+        "load": load,
         "results": [asdict(r) for r in found if not isinstance(r, NotAnswered)],
         "refused": {r.workload: r.why for r in found if isinstance(r, NotAnswered)},
     }
@@ -76,14 +87,52 @@ def _process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
-def _loaded(home: Path, loans: int, files: dict[str, Path]) -> tuple[float, float]:
-    start = time.perf_counter()
-    load(bench_policies(loans), "bench", files, home)
-    return time.perf_counter() - start, peak_mebibytes("self")
+def _tell(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+class _Watch:
+    """Seconds of a load by step, over all tables: a step lasts until the next one begins."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, float] = {}
+        self._step, self._since, self._told = "", time.perf_counter(), 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.perf_counter()
+        if progress.step != self._step or now - self._told > TOLD_EVERY:
+            of = f" of {progress.total:,}" if progress.total else ""
+            _tell(f"  {progress.table}: {progress.step}, {progress.done:,}{of} rows")
+            self._told = now
+        if self._step:
+            self.steps[self._step] = self.steps.get(self._step, 0.0) + now - self._since
+        self._step, self._since = progress.step, now
+
+
+def _loaded(home: Path, loans: int, files: dict[str, Path]) -> dict[str, Any]:
+    watch = _Watch()
+    start, processor = time.perf_counter(), time.process_time()
+    load(bench_policies(loans), "bench", files, home, watch)
+    return {
+        "seconds": time.perf_counter() - start,
+        "processor_seconds": time.process_time() - processor,
+        "mebibytes": peak_mebibytes("self"),
+        "steps": watch.steps,
+    }
 
 
 def page(grown: Sequence[dict[str, Any]], on: dict[str, object]) -> str:
-    loads = [(f"{g['loans']:,}", f"{g['load_seconds']:.1f}", f"{g['load_mebibytes']:,.0f}") for g in grown]
+    steps = list(dict.fromkeys(step for g in grown for step in g["load"]["steps"]))
+    loads = [
+        (
+            f"{g['loans']:,}",
+            f"{g['load']['seconds']:.1f}",
+            f"{g['load']['processor_seconds']:.1f}",
+            f"{g['load']['mebibytes']:,.0f}",
+            *(f"{g['load']['steps'].get(step, 0.0):.1f}" for step in steps),
+        )
+        for g in grown
+    ]
     asked = [
         (
             f"{g['loans']:,}",
@@ -101,9 +150,10 @@ def page(grown: Sequence[dict[str, Any]], on: dict[str, object]) -> str:
     parts = [
         "# How cost grows",
         f"{written('make bench-large', on)}. What the columns mean: [RESULTS.md](RESULTS.md).",
-        "![Work by rows](growth.svg)",
+        "![Work and load by rows](growth.svg)",
         "## Loading from Parquet",
-        table(("loans", "s", "peak MiB"), loads),
+        "All three tables, with ranks, checks and what is synced to disk; seconds by step are of the clock.",
+        table(("loans", "s", "processor s", "peak MiB", *steps), loads),
         "## Asking",
         table(("loans", "", "ours ms", "raw clamped ms", "ratio", "of processor time", "worker MiB"), asked),
         *(["Refused:", *refused] if refused else []),
@@ -111,23 +161,31 @@ def page(grown: Sequence[dict[str, Any]], on: dict[str, object]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def chart(grown: Sequence[dict[str, Any]]) -> alt.Chart:
-    rows = [
+def chart(grown: Sequence[dict[str, Any]]) -> alt.HConcatChart:
+    asked = [
         {"loans": g["loans"], "workload": r["workload"], "who": who, "ms": 1000 * r[part]["median"]}
         for g in grown
         for r in g["results"]
         for who, part in (("ours", "ours"), ("raw DuckDB, clamped", "clamped"))
     ]
+    loads = [{"loans": g["loans"], "s": g["load"]["seconds"]} for g in grown]
+    found: alt.HConcatChart = alt.hconcat(
+        _growing(asked, "ms:Q", "a question, ms (median)").encode(
+            color=alt.Color("workload:N", title=None), strokeDash=alt.StrokeDash("who:N", title=None)
+        ),
+        _growing(loads, "s:Q", "the load, s"),
+    )
+    return found
+
+
+def _growing(rows: list[dict[str, Any]], field: str, title: str) -> alt.Chart:
+    loans = alt.X("loans:Q", scale=alt.Scale(type="log"), title="loans", axis=alt.Axis(format="~s"))
+    cost = alt.Y(field, scale=alt.Scale(type="log"), title=title)
     found: alt.Chart = (
         alt.Chart(alt.Data(values=rows))
         .mark_line(point=True)
-        .encode(
-            x=alt.X("loans:Q", scale=alt.Scale(type="log"), title="loans", axis=alt.Axis(format="~s")),
-            y=alt.Y("ms:Q", scale=alt.Scale(type="log"), title="ms (median)"),
-            color=alt.Color("workload:N", title=None),
-            strokeDash=alt.StrokeDash("who:N", title=None),
-        )
-        .properties(width=560, height=320)
+        .encode(x=loans, y=cost)
+        .properties(width=380, height=320)
     )
     return found
 
