@@ -88,6 +88,9 @@ class Costs:
     """One candidate drawn and rejected."""
     finish: float
     """One statement over small released tables, with their way to the finishing process and back."""
+    finish_part: float
+    """One more relation or operation of it: doubles are checked as they are made, which takes an engine longer to plan
+    than what else is printed."""
     simulated: float
     """One number drawn anew, and what is made of it."""
 
@@ -102,7 +105,12 @@ class Costs:
             + self.bin_scored * measuring.bins
             + self.choice * measuring.choices
             + self.tried * measuring.tries
-            + (self.engine.seconds(finishing) + self.finish * finishing.finishes) * runs
+            + runs
+            * (
+                self.engine.seconds(finishing)
+                + self.finish * finishing.finishes
+                + self.finish_part * finishing.parts
+            )
             + self.simulated * min(draws * numbers, max(SIMULATED, numbers))
         )
 
@@ -174,7 +182,7 @@ def calibrated(limits: Limits) -> Costs:
     peak = np.zeros((CHOICES, BINS), dtype=np.int64)
     peak[:, BINS // 10] = 10**7
     tried = _least(lambda: quantile.release(peak)) - CHOICES * scored
-    finish, simulated = _finishing(gaussian, limits)
+    finish, finish_part, simulated = _finishing(gaussian, limits)
     return Costs(
         cost.calibrated(limits),
         limits.memory,
@@ -184,17 +192,29 @@ def calibrated(limits: Limits) -> Costs:
         chosen / 3,
         max(tried, NOTHING) / (3 * CHOICES * 2 * math.isqrt(BINS)),
         finish,
+        finish_part,
         simulated,
     )
 
 
-def _finishing(noise: Gaussian, limits: Limits) -> tuple[float, float]:
-    """Seconds for a statement over a small table, and for each number of a simulation."""
+QUOTIENTS = 20
+_QUOTIENT = (
+    "system.main.list_extract(system.main.list_transform([((CAST(c1 AS DOUBLE) / {n}.0e0) / (CASE WHEN CAST(c2 AS DOUBLE)"
+    " <> 0 THEN CAST(c2 AS DOUBLE) END))], lambda v: CASE WHEN system.main.isfinite(v) THEN v END), 1) AS q{n}"
+)
+QUOTIENT_PARTS = 8
+"""As `Work.parts` counts: an average has so many more than a sum."""
+
+
+def _finishing(noise: Gaussian, limits: Limits) -> tuple[float, float, float]:
+    """Seconds for a statement over a small table, for each further part of it, and for each number of a simulation."""
     finisher = Finisher(workers=1, limits=limits)
     rng = np.random.default_rng(0)
-    sql = "SELECT c0, CAST(c1 AS DOUBLE) / nullif(c2, 0) AS c1, c2, c3 FROM main.b0"
+    short = "SELECT c0, CAST(c1 AS DOUBLE) / nullif(c2, 0) AS c1, c2, c3 FROM main.b0"
+    quotients = ", ".join(_QUOTIENT.format(n=n) for n in range(1, 1 + QUOTIENTS))
+    long = f"SELECT c0, c1, c2, c3, {quotients} FROM main.b0"
 
-    def run(size: int) -> None:
+    def run(size: int, sql: str = short) -> None:
         drawn = np.full(size, 1000) + noise.simulate_noise(size, rng)
         columns = {f"c{i}": pa.array(np.arange(size)) for i in (0, 2, 3)} | {"c1": pa.array(drawn)}
         found = finisher.run({"b0": pa.table(columns)}, sql, 60.0)
@@ -203,9 +223,11 @@ def _finishing(noise: Gaussian, limits: Limits) -> tuple[float, float]:
 
     try:
         small, large = _least(lambda: run(16)), _least(lambda: run(100 * MANY))
+        longer = _least(lambda: run(16, long))
     finally:
         finisher.close()
-    return small, max(large - small, NOTHING) / (100 * MANY)
+    part = max(longer - small, NOTHING) / (QUOTIENTS * QUOTIENT_PARTS)
+    return small, part, max(large - small, NOTHING) / (100 * MANY)
 
 
 def _least(run: Callable[[], object]) -> float:

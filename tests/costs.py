@@ -33,6 +33,7 @@ COSTS = Costs(
     choice=5e-4,
     tried=4e-6,
     finish=8e-3,
+    finish_part=2e-4,
     simulated=5e-7,
 )
 
