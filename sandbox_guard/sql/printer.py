@@ -23,7 +23,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from sandbox_guard.sql import scalars, stored
-from sandbox_guard.sql.operations import OPERATIONS, clamped, clamped_filled, double, kept, once, unit
+from sandbox_guard.sql.operations import OPERATIONS, clamped, clamped_filled, double, kept, unit
 from sandbox_guard.sql.plan import MOST, Block, Measure, MeasureKind
 from sandbox_guard.sql.relation import (
     Aggregate,
@@ -736,16 +736,21 @@ def print_histogram(block: Block, measure: Measure, sources: Sources | None = No
     used = used_columns([block.source, *keys, measure]) | _expressions(keys)
     printer = _Printer(sources or Literals(), used)
     select = printer.open(block.source)
-    bins = once(_steps(measure, block, printer), f"CASE WHEN v IS NOT NULL THEN {measure.bins.sql('v')} END")
     where = [*select.where, *([printer.expr(measure.where)] if measure.where is not None else [])]
-    items = [*(f"{printer.expr(k)} AS k{i}" for i, k in enumerate(keys)), f"{bins} AS bin"]
+    items = [
+        *(f"{printer.expr(k)} AS k{i}" for i, k in enumerate(keys)),
+        f"{_steps(measure, block, printer)} AS v",
+    ]
     inner = f"SELECT {', '.join(items)} FROM {select.source}" + (
         " WHERE " + " AND ".join(where) if where else ""
     )
-    names = ", ".join([*(f"k{i}" for i in range(len(keys))), "bin"])
+    names = [f"k{i}" for i in range(len(keys))]
+    # NULL is left out before bins are found: a condition on them would find each twice.
+    found = ", ".join([*names, f"{measure.bins.sql('v')} AS bin"])
+    by = ", ".join([*names, "bin"])
     return (
-        f"SELECT {names}, system.main.count(*) AS n FROM ({inner}) AS h WHERE (bin IS NOT NULL)"
-        f" GROUP BY {names}"
+        f"SELECT {by}, system.main.count(*) AS n FROM"
+        f" (SELECT {found} FROM ({inner}) AS g WHERE (v IS NOT NULL)) AS h GROUP BY {by}"
     )
 
 

@@ -221,8 +221,8 @@ def _taken(measure: Measure, block: Block, rows: int) -> Work:
             return Work(comparisons=rows)  # of the flag of each unit's one row; other ways have a table
         case MeasureKind.SUM | MeasureKind.SUM_DISTINCT:
             fixed = as_fixed(measure.values[0], measure.step)
-            if fixed is None:  # scaled, clamped, rounded and cast
-                return Work(arithmetic=_times(rows, 6), expressions=_times(rows, 3))
+            if fixed is None:  # scaled, rounded and cast; clamped by `greatest` and `least`
+                return Work(arithmetic=_times(rows, 7), expressions=_times(rows, 2))
             clamps = 0 if within(measure, fixed, block.source) else 3
             return Work(arithmetic=_times(rows, 2), comparisons=_times(rows, clamps))
     return Work()
@@ -453,9 +453,9 @@ class _Sizes:
 
 
 def _operations(rows: int, exprs: Iterable[Expr]) -> Work:
-    """On so many rows; text is weighed by its length."""
+    """On so many rows; text is weighed by its length. What is written twice is evaluated once."""
     done: Counter[str] = Counter()
-    for node in (n for e in exprs for n in nodes(e)):
+    for node in dict.fromkeys(n for e in exprs for n in nodes(e)):
         if not isinstance(node, (Column, Constant)) and hasattr(node, "domain"):
             kind, times = _operation(node)
             done[kind] += times
