@@ -165,11 +165,18 @@ class Stand:
 _turn = itertools.count()
 
 
-def asked(sql: str, rows_per_unit: int | None = None) -> Asked:
-    """A question never asked before, at the rho of (1, 1e-7): less each time by a billionth or two, so that nothing is
-    answered from memory. What an epsilon amounts to is worked out once in a vault's life, and not here."""
-    rho = (rho_for_epsilon(EPSILON, DELTA) - next(_turn)) / RHO_UNITS
+def asked(sql: str, rows_per_unit: int | None = None, share: int = 1) -> Asked:
+    """A question never asked before, at one of `share` parts of the rho of (1, 1e-7): less each time by a billionth or
+    two, so that nothing is answered from memory. What an epsilon amounts to is worked out once in a vault's life, and
+    not here."""
+    rho = (rho_for_epsilon(EPSILON, DELTA) // share - next(_turn)) / RHO_UNITS
     return Asked(sql, secrets.token_hex(8), rho=rho, rows_per_unit=rows_per_unit)
+
+
+def asked_purely(sql: str, rows_per_unit: int | None = None) -> Asked:
+    """The same at (1, 0): less each time by a ten-millionth, which changes the price."""
+    epsilon = EPSILON - next(_turn) / 10**7
+    return Asked(sql, secrets.token_hex(8), epsilon=epsilon, pure=True, rows_per_unit=rows_per_unit)
 
 
 def prepared(home: Path, loans: int) -> Path:

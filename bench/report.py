@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+from scipy import stats
 
 from bench.machine import written
 from bench.queries import Error, Result, Spread
@@ -143,11 +144,11 @@ def peers(found: Mapping[str, Any]) -> str:
             "Each peer from its lock file in an environment of its own, over the same loans, at the same (epsilon 1, delta"
             " 1e-7): for one query, and for each of a hundred queries under that total, by the peer's own accounting (one"
             " of the hundred is asked). Error: the sum of absolute errors over all groups against the exact values with the"
-            " same clamps, as a share of their sum; by column (count, sum, average). Seconds are of one warm machine under"
-            f" whatever else it did; a peer has {found['seconds']:.0f} s for all eight questions, start included. Ours: of"
-            " five runs the least seconds and the mean error; a peer's is of one draw. OpenDP and Tumult are told that no firm has more than"
-            " K loans, as our loader enforces; the others bound at each query. OpenDP shows a count below zero as"
-            " zero, which takes half the error off groups that drown in noise."
+            " same clamps, as a share of their sum; by column (count, sum, average). A count below zero is read as zero,"
+            " which is how OpenDP shows it. Of several draws the mean error, ± its standard error, and the least seconds;"
+            " in brackets how many draws there were: a peer is stopped after at most"
+            f" {found['seconds']:.0f} s. OpenDP and Tumult are told that no firm has more than K loans, as our loader"
+            " enforces; the others bound at each query."
         ),
     ]
     names = list(dict.fromkeys(f["who"] for f in found["peers"]))
@@ -156,6 +157,7 @@ def peers(found: Mapping[str, Any]) -> str:
         asked = list(dict.fromkeys(workload for _, workload in told))
         rows = [(who, *(_peer(told.get((who, w))) for w in asked)) for who in names]
         parts += [f"### {budget}", table(("", *(f"{w}: s, error" for w in asked)), rows)]
+    parts += ["### Ours and the best peer", BEST, told_best(found["peers"]), *found.get("notes", ())]
     why = [
         f"- {f['who']}{' ' + f['workload'] + ' (' + f['budget'] + ')' if 'workload' in f else ''}: {f['why']}"
         for f in found["peers"]
@@ -165,10 +167,48 @@ def peers(found: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+BEST = (
+    "For each number the peer with the least mean error of several draws, who is best by chance too; who was drawn once"
+    " stands aside. *Within chance*: Welch's test does not tell the two apart at 5 % for all these numbers together."
+)
+
+
 def _peer(found: Mapping[str, Any] | None) -> str:
     if found is None or "why" in found:
         return "–"
-    return f"{found['seconds']:.3f} s, " + " / ".join(f"{e:.3%}" for e in found["error"])
+    errors = (
+        f"{error:.3%}" + (f" ±{chance:.3%}" if chance is not None else "")
+        for error, chance in zip(found["error"], found["chance"], strict=True)
+    )
+    return f"{found['seconds']:.3f} s ({found['draws']}), " + " / ".join(errors)
+
+
+def told_best(peers: Sequence[Mapping[str, Any]]) -> str:
+    several = [f for f in peers if f.get("draws", 0) > 1]
+    pairs = []
+    for ours in (f for f in several if f["who"] == "ours"):
+        asked = (ours["budget"], ours["workload"])
+        others = [f for f in several if f is not ours and (f["budget"], f["workload"]) == asked]
+        for column in range(len(ours["error"]) if others else 0):
+            pairs.append((column, ours, min(others, key=lambda f: f["error"][column])))
+    rows = [
+        (
+            ours["budget"],
+            f"{ours['workload']}, column {column}",
+            f"{ours['error'][column]:.4%}",
+            f"{best['error'][column]:.4%} ({best['who']})",
+            _verdict(column, ours, best, 0.05 / len(pairs)),
+        )
+        for column, ours, best in pairs
+    ]
+    return table(("", "", "ours", "best peer", "ours is"), rows)
+
+
+def _verdict(column: int, ours: Mapping[str, Any], best: Mapping[str, Any], level: float) -> str:
+    found = [(f["error"][column], f["chance"][column] * f["draws"] ** 0.5, f["draws"]) for f in (ours, best)]
+    if not stats.ttest_ind_from_stats(*found[0], *found[1], equal_var=False).pvalue < level:
+        return "within chance"
+    return "**worse**" if found[0] > found[1] else "better"
 
 
 def stages(results: Sequence[Result]) -> str:

@@ -1,9 +1,10 @@
 """`make bench-peers`: ours beside other engines on the same data, at equal (epsilon, delta), as tables.
 
-python -m bench.peers [--loans 1000000] [--seconds 110] [--only opendp …] [--home var/bench]
+python -m bench.peers [--loans 1000000] [--draws 20] [--seconds 360] [--only opendp …] [--home var/bench]
 
 Each peer has an environment of its own under `<home>/peers`, made from its lock file; one that does not install is
-said so. A peer that takes more than `--seconds` is stopped, and what it answered till then stands.
+said so. It is asked each question `--draws` times, for one draw of noise is chance. A peer that takes more than `--seconds`
+is stopped, and what it answered till then stands.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.data import MOST_LOANS
+import numpy as np
+
+from bench.data import MOST_LOANS, policies
 from bench.machine import machine
 from bench.peers.job import ONE, SESSION, Job
-from bench.queries import DELTA, EPSILON, Stand, asked, stand
+from bench.peers.job import WORKLOADS as CHOSEN
+from bench.queries import DELTA, EPSILON, Stand, asked, asked_purely, stand
 from bench.report import write_peers
 from bench.workloads import WORKLOADS, Workload
 from sandbox_guard.policy.model import RHO_UNITS
@@ -31,16 +35,18 @@ from sandbox_guard.privacy.account import rho_for_epsilon
 
 FOLDER = Path(__file__).parent
 PEERS = ("smartnoise", "opendp", "pipelinedp", "qrlew", "tumult")
-CHOSEN = tuple(w for w in WORKLOADS if w.name in ("W1", "W3", "W5", "W6"))
-"""What each of them can say: counts and sums, at once and by public keys."""
+ASKED = {w.name: w for w in WORKLOADS if w.name in CHOSEN}
+COUNTED = ("W1", "W5", "W6")
+"""Their first number is a count."""
 QUERIES = 100
-RUNS = 5
+OUR_DRAWS = 50
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--loans", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=110, help="for one peer")
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=360, help="for one peer")
     parser.add_argument("--only", nargs="*", default=PEERS, choices=PEERS)
     parser.add_argument("--home", type=Path, default=Path("var/bench"))
     wanted = parser.parse_args()
@@ -51,15 +57,18 @@ def main() -> None:
     ):
         job = Job(
             loans=str(_flat(ready, Path(folder) / "loans.parquet")),
-            rows=wanted.loans,
+            most_rows=policies(wanted.loans).datasets["bench"].tables["loans"].max_rows,
             epsilon=EPSILON,
             delta=DELTA,
             rho=rho_for_epsilon(EPSILON, DELTA) / RHO_UNITS,
             session=QUERIES,
             rows_per_unit=MOST_LOANS,
             most=1_000_000,
+            draws=wanted.draws,
         )
-        found = [_of_ours(ready, workload, budget) for budget in (ONE, SESSION) for workload in CHOSEN]
+        found = [
+            _of_ours(ready, workload, budget) for budget in (ONE, SESSION) for workload in ASKED.values()
+        ]
         for who in ("ours", *wanted.only):
             found += () if who == "ours" else _of_peer(who, job, ready, wanted)
             print(*(json.dumps(f) for f in found if f["who"] == who), sep="\n", file=sys.stderr, flush=True)
@@ -80,38 +89,20 @@ def _flat(ready: Stand, to: Path) -> Path:
 
 
 def _of_ours(ready: Stand, workload: Workload, budget: str) -> dict[str, Any]:
-    """One query: pure where that is more exact, as an analyst may choose; of a session: a hundredth of its rho."""
-    said = []
-    for ask in _choices(workload, budget):
-        ready.guard.answer(ask())
-        seconds, answers = [], []
-        for _ in range(RUNS):
-            start = time.perf_counter()
-            answers.append(ready.guard.answer(ask()))
-            seconds.append(time.perf_counter() - start)
-        off = [_off(ready, workload, _rows(answer)) for answer in answers]
-        said.append(
-            (sum(sum(o) for o in off), min(seconds), [sum(c) / len(c) for c in zip(*off, strict=True)])
-        )
-    _, seconds_taken, off_by = min(said)
-    return _told("ours", workload.name, budget, seconds_taken, off_by)
+    """One query: pure, which is the more exact here, as an analyst may choose; of a session: a hundredth of its rho."""
 
+    def ask() -> Asked:
+        if budget == SESSION:
+            return asked(workload.asked, MOST_LOANS, QUERIES)
+        return asked_purely(workload.asked, MOST_LOANS)
 
-def _choices(workload: Workload, budget: str) -> Iterator[Any]:
-    def hundredth() -> Asked:
-        ask = asked(workload.asked, MOST_LOANS)
-        return Asked(ask.sql, ask.request_id, rho=ask.rho / QUERIES, rows_per_unit=MOST_LOANS)
-
-    def pure() -> Asked:
-        ask = asked(workload.asked, MOST_LOANS)
-        unasked = EPSILON - int(ask.request_id[:6], 16) / 2**40
-        return Asked(ask.sql, ask.request_id, epsilon=unasked, pure=True, rows_per_unit=MOST_LOANS)
-
-    if budget == SESSION:
-        yield hundredth
-    else:
-        yield lambda: asked(workload.asked, MOST_LOANS)
-        yield pure
+    ready.guard.answer(ask())
+    drawn = []
+    for _ in range(OUR_DRAWS):
+        start = time.perf_counter()
+        answer = ready.guard.answer(ask())
+        drawn.append((time.perf_counter() - start, _off(ready, workload, _rows(answer))))
+    return _told("ours", workload.name, budget, drawn)
 
 
 def _rows(answer: dict[str, Any]) -> list[list[Any]]:
@@ -121,22 +112,35 @@ def _rows(answer: dict[str, Any]) -> list[list[Any]]:
 
 def _off(ready: Stand, workload: Workload, rows: list[list[Any]]) -> list[float]:
     """By column of numbers: the sum of errors against the clamped exact values, as a share of their sum. A key
-    that is missing has said nought."""
+    that is missing has said nought, and so has a count below zero."""
     exact = {r[: workload.keys]: r[workload.keys :] for r in ready.raw.execute(workload.clamped).fetchall()}
     said = {tuple(row[: workload.keys]): row[workload.keys :] for row in rows}
     width = len(next(iter(exact.values())))
+
+    def shown(key: tuple[Any, ...], at: int) -> float:
+        number = float((said.get(key) or [0.0] * width)[at] or 0)
+        return max(number, 0.0) if at == 0 and workload.name in COUNTED else number
+
     return [
-        sum(
-            abs(float((said.get(key) or [0.0] * width)[at] or 0) - float(true[at]))
-            for key, true in exact.items()
-        )
+        sum(abs(shown(key, at) - float(true[at])) for key, true in exact.items())
         / sum(abs(float(true[at])) for true in exact.values())
         for at in range(width)
     ]
 
 
-def _told(who: str, workload: str, budget: str, seconds: float, off: list[float]) -> dict[str, Any]:
-    return {"who": who, "workload": workload, "budget": budget, "seconds": seconds, "error": off}
+def _told(who: str, workload: str, budget: str, drawn: Sequence[tuple[float, list[float]]]) -> dict[str, Any]:
+    """The least seconds, and by column the mean of the errors with its standard error."""
+    errors = np.array([off for _, off in drawn])
+    chance = errors.std(axis=0, ddof=1) / len(drawn) ** 0.5 if len(drawn) > 1 else None
+    return {
+        "who": who,
+        "workload": workload,
+        "budget": budget,
+        "draws": len(drawn),
+        "seconds": min(seconds for seconds, _ in drawn),
+        "error": errors.mean(axis=0).tolist(),
+        "chance": [None] * errors.shape[1] if chance is None else chance.tolist(),
+    }
 
 
 # ------------------------------------------------------------------------------------- peers
@@ -149,32 +153,32 @@ def _of_peer(peer: str, job: Job, ready: Stand, wanted: argparse.Namespace) -> I
         yield {"who": peer, "why": f"does not install: {(failed.stderr or '').strip()[-300:]}"}
         return
     command = [str(python), str(FOLDER / f"ask_{peer}.py"), json.dumps(asdict(job))]
-    said, why = _talk(command, wanted.seconds)
-    answered = 0
-    for line in said.splitlines():
-        if line.startswith("@"):
-            answered += 1
-            answer = json.loads(line[1:])
-            workload = next(w for w in CHOSEN if w.name == answer["workload"])
-            if "why" in answer:
-                yield {"who": peer, **answer}
-                continue
-            try:
-                off = _off(ready, workload, answer["rows"])
-            except (IndexError, TypeError, ValueError) as odd:
-                named = {"who": peer, "workload": workload.name, "budget": answer["budget"]}
-                yield {**named, "why": f"an answer of another shape: {odd}"}
-                continue
-            yield _told(peer, workload.name, answer["budget"], answer["seconds"], off)
-    if why and answered < 2 * len(CHOSEN):  # else it only took long to leave
+    said, why = _talk(command, wanted.seconds, Path(job.loans).parent)
+    drawn: dict[tuple[str, str], list[tuple[float, list[float]]]] = {}
+    failed: dict[tuple[str, str], str] = {}
+    for answer in (json.loads(line[1:]) for line in said.splitlines() if line.startswith("@")):
+        asked_of = (answer["workload"], answer["budget"])
+        if "why" in answer:
+            failed.setdefault(asked_of, answer["why"])
+            continue
+        try:
+            off = _off(ready, ASKED[answer["workload"]], answer["rows"])
+        except (IndexError, TypeError, ValueError) as odd:
+            failed.setdefault(asked_of, f"an answer of another shape: {odd}")
+        else:
+            drawn.setdefault(asked_of, []).append((answer["seconds"], off))
+    yield from (_told(peer, *asked_of, each) for asked_of, each in drawn.items())
+    for (workload, budget), reason in failed.items():
+        yield {"who": peer, "workload": workload, "budget": budget, "why": reason}
+    if why and len(drawn.keys() | failed.keys()) < 2 * len(ASKED):  # else it only had no time for more draws
         yield {"who": peer, "why": why}
 
 
-def _talk(command: list[str], seconds: float) -> tuple[str, str]:
-    """What it printed, and why it ended early if it did."""
+def _talk(command: list[str], seconds: float, folder: Path) -> tuple[str, str]:
+    """What it printed, and why it ended early if it did; what it leaves behind, it leaves in `folder`."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, cwd=FOLDER, check=False
+            command, capture_output=True, text=True, timeout=seconds, cwd=folder, check=False
         )
     except subprocess.TimeoutExpired as late:
         said = late.stdout or b""

@@ -7,13 +7,23 @@ from typing import Any
 
 import opendp.prelude as dp
 import polars as pl
-from job import ONE, SESSION, Job, job, tell
+from job import ONE, Job, job, tell
 
 dp.enable_features("contrib")
 W5, W6 = ["district"], ["district", "industry", "year"]
 
 
-def ask(wanted: Job, budget: str, by: list[str], counted: bool, summed: bool) -> list[tuple[Any, ...]]:
+ASKED: dict[str, tuple[list[str], bool, bool]] = {
+    "W1": ([], True, False),
+    "W3": ([], False, True),
+    "W5": (W5, True, True),
+    "W6": (W6, True, True),
+}
+"""By what, whether counted, whether summed."""
+
+
+def ask(wanted: Job, workload: str, budget: str) -> list[tuple[Any, ...]]:
+    by, counted, summed = ASKED[workload]
     loss = dp.loss_of(epsilon=wanted.epsilon) if budget == ONE else dp.loss_of(rho=wanted.rho)
     margins = [dp.polars.Margin(by=[], max_length=2_000_000)]
     if by:
@@ -40,8 +50,4 @@ def ask(wanted: Job, budget: str, by: list[str], counted: bool, summed: bool) ->
 
 if __name__ == "__main__":
     wanted = job()
-    for budget in (ONE, SESSION):
-        tell("W1", budget, partial(ask, wanted, budget, [], True, False))
-        tell("W3", budget, partial(ask, wanted, budget, [], False, True))
-        tell("W5", budget, partial(ask, wanted, budget, W5, True, True))
-        tell("W6", budget, partial(ask, wanted, budget, W6, True, True))
+    tell(wanted, partial(ask, wanted))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pipeline_dp
 import pyarrow.parquet as pq
-from job import CUBE, DISTRICTS, ONE, SESSION, job, tell
+from job import CUBE, DISTRICTS, ONE, job, tell
 from pipeline_dp import Metrics
 
 wanted = job()
@@ -28,14 +28,13 @@ def ask(workload: str, budget: str) -> list[list[Any]]:
     share = 1 if budget == ONE else wanted.session
     accountant = pipeline_dp.NaiveBudgetAccountant(wanted.epsilon / share, wanted.delta / share)
     engine = pipeline_dp.DPEngine(accountant, pipeline_dp.LocalBackend())
-    # A firm's rows may all fall in one group or each in another, and the mean is measured with both bounds.
+    # A firm's rows may all fall in one group or each in another: so many in all. Of count, sum and mean two are measured.
     parameters = pipeline_dp.AggregateParams(
         metrics=metrics,
         noise_kind=pipeline_dp.NoiseKind.LAPLACE,
         min_value=0,
         max_value=wanted.most,
-        max_partitions_contributed=min(len(keys), wanted.rows_per_unit),
-        max_contributions_per_partition=wanted.rows_per_unit,
+        max_contributions=wanted.rows_per_unit,
     )
     extractors = pipeline_dp.DataExtractors(
         privacy_id_extractor=lambda r: r[0], partition_extractor=key, value_extractor=lambda r: r[4]
@@ -50,6 +49,4 @@ def ask(workload: str, budget: str) -> list[list[Any]]:
     return found
 
 
-for budget in (ONE, SESSION):
-    for workload in KEYS:
-        tell(workload, budget, lambda w=workload, b=budget: ask(w, b))  # type: ignore[misc]
+tell(wanted, ask)

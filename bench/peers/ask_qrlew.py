@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 import sqlalchemy as sa
-from job import DISTRICTS, INDUSTRIES, ONE, SESSION, YEARS, job, tell
+from job import DISTRICTS, INDUSTRIES, ONE, YEARS, job, tell
 from pyqrlew import Dialect
 from pyqrlew.wrappers import Dataset
 
@@ -16,12 +16,13 @@ database.execute(
     "CREATE TABLE loans AS SELECT firm_id, district, industry, year::VARCHAR AS year, amount"
     f" FROM '{wanted.loans}'"
 )
-# The schema and the number of rows, without which it lets no row through: nothing else is read from the data.
+# The schema and how many rows there may be, without which it lets no row through: nothing else is read from the data.
+# It cuts a count at that number, so it is the cap that our policy states and not the answer itself.
 described = sa.create_engine("sqlite://")
 columns = "firm_id INTEGER, district VARCHAR, industry VARCHAR, year VARCHAR, amount FLOAT"
 with described.begin() as connection:
     connection.execute(sa.text(f"CREATE TABLE loans ({columns})"))
-    counted = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {wanted.rows})"
+    counted = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {wanted.most_rows})"
     connection.execute(sa.text(f"INSERT INTO loans (firm_id) {counted} SELECT 1 FROM n"))
 dataset: Any = Dataset.from_database("bench", described)
 dataset = dataset.loans.amount.with_range(0.0, 5_000_000.0)
@@ -54,6 +55,4 @@ def ask(workload: str, budget: str) -> list[list[Any]]:
     return [[*row[:2], int(row[2]), *row[3:]] if workload == "W6" else list(row) for row in rows]
 
 
-for budget in (ONE, SESSION):
-    for workload in ASKED:
-        tell(workload, budget, lambda w=workload, b=budget: ask(w, b))  # type: ignore[misc]
+tell(wanted, ask)
