@@ -68,6 +68,7 @@ bench: install ## 性能对比 / benchmarks
 bench-report: install ## 性能报告 / the same, written into bench/RESULTS.md and the READMEs
 	$(BIN)/python -m bench --json $(SANDBOX_GUARD_HOME)/bench-run.json
 	$(BIN)/python -m bench.report $(SANDBOX_GUARD_HOME)/bench-run.json
+	$(BIN)/python -m bench.profile
 	$(BIN)/python -m bench.ledger bench/LEDGER.md
 
 bench-peers: install ## 与同类引擎对比 / beside other engines, each in an environment of its own; half an hour

@@ -13,8 +13,7 @@ import cProfile
 import pstats
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +49,20 @@ def profiled(ready: Stand, workload: Workload, runs: int) -> Profile:
     profile.disable()
     own: dict[Where, float] = {w: row[2] for w, row in pstats.Stats(profile).stats.items()}  # type: ignore[attr-defined]
     total = sum(own.values())
-    libraries: Counter[str] = Counter()
+    libraries: dict[str, float] = {}
     for where, seconds in own.items():
-        libraries[library(where)] += seconds / total
-    functions = sorted(((_named(w), s / total) for w, s in own.items()), key=lambda f: -f[1])
-    return Profile(workload, 1000 * total / runs, libraries.most_common(LIBRARIES), functions[:FUNCTIONS])
+        libraries[library(where)] = libraries.get(library(where), 0.0) + seconds / total
+    functions = [(_named(w), s / total) for w, s in own.items()]
+    return Profile(
+        workload,
+        1000 * total / runs,
+        _largest(libraries.items())[:LIBRARIES],
+        _largest(functions)[:FUNCTIONS],
+    )
+
+
+def _largest(shares: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
+    return sorted(shares, key=lambda s: -s[1])
 
 
 def library(where: Where) -> str:
@@ -65,15 +73,8 @@ def library(where: Where) -> str:
         return parts[parts.index("site-packages") + 1]
     if "sandbox_guard" in parts:
         return ".".join(parts[parts.index("sandbox_guard") :][:2]).removesuffix(".py")
-    if file == "~":  # written in C: a method of a type, or a function of a module
-        owner = name.removeprefix("<built-in method ").split("'")
-        return (
-            "sqlite3"
-            if "sqlite3" in name
-            else owner[0].split(".")[0].strip("<>")
-            if len(owner) == 1
-            else "builtins"
-        )
+    if file == "~":
+        return "sqlite3" if "sqlite3" in name else "written in C"
     return "the standard library"
 
 

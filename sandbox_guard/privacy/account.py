@@ -62,7 +62,6 @@ def total(amounts: Iterable[Amount]) -> Amount:
     return sum(amounts, Amount(0))
 
 
-@lru_cache(maxsize=4096)
 def to_epsilon(rho_units: int, delta_units: int, at_delta: float) -> tuple[float, float]:
     """The (epsilon, delta) that an amount amounts to.
 
@@ -72,9 +71,14 @@ def to_epsilon(rho_units: int, delta_units: int, at_delta: float) -> tuple[float
     if not 0 < at_delta < 1:
         raise ValueError(f"the delta of a conversion lies between 0 and 1, not {at_delta}")
     delta = up(Fraction(at_delta) + Fraction(delta_units, DELTA_UNITS))
+    return (_epsilon(rho_units, at_delta) if rho_units else 0.0), delta
+
+
+@lru_cache(maxsize=4096)
+def _epsilon(rho_units: int, at_delta: float) -> float:
     if rho_units > PROFILED:
-        return _textbook(rho_units, at_delta), delta
-    return (_profile(rho_units).epsilon(at_delta) if rho_units else 0.0), delta
+        return _textbook(rho_units, at_delta)
+    return _profile(rho_units).epsilon(at_delta)
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.profile import page, profiled
 from bench.queries import NotAnswered, Result, Stand, measured, stand
 from bench.workloads import WORKLOADS, Workload
 
@@ -39,6 +40,14 @@ def test_bias_is_told_from_noise(ready: Stand) -> None:
     assert whole.errors[0].bias == 0
     assert cut.errors[0].bias > 0.5 > cut.errors[0].noise
     assert money.errors[0].bias > 0.05  # amounts above the clamp
+
+
+def test_a_profile_says_whose_time_it_is(ready: Stand) -> None:
+    found = profiled(ready, WORKLOADS[0], runs=3)
+    libraries = dict(found.libraries)
+    assert found.milliseconds > 0 and {"sqlalchemy", "sandbox_guard.sql", "opendp"} <= libraries.keys()
+    assert 0.5 < sum(libraries.values()) <= 1 and all(share > 0 for _, share in found.functions)
+    assert "| W1 | count |" in page([found], LOANS)
 
 
 def test_what_is_refused_says_why(ready: Stand) -> None:
