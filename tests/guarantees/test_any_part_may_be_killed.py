@@ -36,7 +36,7 @@ PATIENCE = 240.0
 
 @pytest.mark.timeout(1500)
 def test_everything_recovers(tmp_path: Path) -> None:
-    kill_at_random(tmp_path / "var", seconds=45)
+    kill_at_random(tmp_path / "var", seconds=120)
 
 
 @pytest.mark.long
