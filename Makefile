@@ -28,7 +28,7 @@ reset-password: ## 重设密码 / new password for WHO=<user>
 # after the other, and nothing beside.
 ALONE := $(addprefix tests/guarantees/,test_release_time_tells_nothing.py test_twelve_members_are_answered_in_time.py \
   test_any_part_may_be_killed.py test_sandbox_is_sealed.py test_notebooks_stand_still.py \
-  test_walls_of_bubblewrap_hold.py) tests/unit/test_window.py tests/end_to_end
+  test_walls_of_bubblewrap_hold.py test_notebooks_cannot_time_their_vault.py) tests/unit/test_window.py tests/end_to_end
 
 # Those that bear company first, then those that do not. What fails in the first keeps nobody from seeing the second.
 define tests

@@ -127,7 +127,7 @@ def test_only_the_protection_seals_it(protection: str, setting: Setting) -> None
     facts = setting.facts
     if protection == "host on the bridge":
         facts = {**facts, "gateway": facts["control_gateway"]}
-    with control(setting, protection) as container:
+    with control(setting, CONTROLS[protection]) as container:
         seen = tried(container, names, facts, LONG)
     assert {name: evidence for name, (outcome, evidence) in seen.items() if outcome != "worked"} == {}
 

@@ -418,8 +418,8 @@ def _make(client: docker.APIClient, name: str, network: IPv4Network, *, internal
 
 
 @contextmanager
-def control(setting: Setting, name: str) -> Iterator[str]:
-    """A container like the notebook's in all but the named protection; its name."""
+def control(setting: Setting, change: Change) -> Iterator[str]:
+    """A container like the notebook's in all but what is changed; its name."""
     container = f"sg-control-{os.getpid()}"
     base = Container(Role.NOTEBOOK, container, None, {}, {})
     made: dict[str, Any] = {
@@ -428,7 +428,7 @@ def control(setting: Setting, name: str) -> Iterator[str]:
         "host": base.host_config(setting.own.pair),
         "masked": base.masked,
     }
-    CONTROLS[name](setting, made)
+    change(setting, made)
     host_config = setting.client.create_host_config(**made.pop("host"))
     host_config["MaskedPaths"] = made.pop("masked")
     created = setting.client.create_container(
