@@ -16,7 +16,7 @@ from sandbox_guard.engines.pool import Pool
 from sandbox_guard.sql.bins import Bins
 from sandbox_guard.sql.worst_case import Work
 
-ROWS = 1_000_000
+ROWS = 2_000_000
 RUNS = 5
 SECONDS = 60.0
 
@@ -29,8 +29,8 @@ NOTHING = 5e-10
 COMPARED = 7
 """As `Work.comparisons` counts: two comparisons and a CASE of them, two and AND and NOT."""
 
-ADDED = 5
-"""As `Work.arithmetic` counts: two differences, two products and a cast."""
+ADDED = 6
+"""As `Work.arithmetic` counts: three differences, two products and a cast."""
 
 CASES = 30
 _CASE = (
@@ -49,7 +49,7 @@ _TIMED: Mapping[str, str] = {
     "expressions": "SELECT sum(greatest(0, least(400000000, a * 3 + 1))) AS s FROM d.main.made",
     "compared": "SELECT sum(CASE WHEN a < 1000 THEN 1000 WHEN a > 400000000 THEN 400000000 ELSE a END) AS s"
     " FROM d.main.made WHERE a <> 77 AND NOT a = 99",
-    "added": "SELECT sum(CAST((a - 7) * 3 - u AS DOUBLE) * 2.0e0) AS s FROM d.main.made",
+    "added": "SELECT sum(CAST((a - 7) * 3 - (a - 9) AS DOUBLE) * 2.0e0) AS s FROM d.main.made",
     "binned": f"SELECT sum({Bins(0, 500_000_000).sql('a')}) AS s FROM d.main.made",
     "grouped": "SELECT n & 16383 AS k, sum(a) AS s FROM d.main.made GROUP BY k",
     # Each row a group of its own, which takes half as long again as three rows a group.
@@ -95,26 +95,26 @@ def calibrated(limits: Limits, rows: int = ROWS) -> EngineCosts:
             took = {kind: _least(pool, sql) for kind, sql in _TIMED.items()}
         finally:
             pool.close()
+
+    def rate(seconds: float, times: int) -> float:
+        return max(MARGIN * seconds / times, NOTHING / limits.threads)
+
     return EngineCosts(
-        values_read=_rate(took["reads"] - took["read"], 2 * rows),
-        expressions=_rate(took["expressions"] - took["read"], 4 * rows),
-        comparisons=_rate(took["compared"] - took["read"], COMPARED * rows),
-        arithmetic=_rate(took["added"] - took["read"], ADDED * rows),
-        rows_binned=_rate(took["binned"] - took["read"], rows),
-        rows_grouped=_rate(took["grouped"] - took["read"], rows),
-        rows_hashed=_rate(took["hashed"] - took["read"], rows),
-        rows_joined=_rate(took["joined"] - 2 * took["read"], 2 * rows),
+        values_read=rate(took["reads"] - took["read"], 2 * rows),
+        expressions=rate(took["expressions"] - took["read"], 4 * rows),
+        comparisons=rate(took["compared"] - took["read"], COMPARED * rows),
+        arithmetic=rate(took["added"] - took["read"], ADDED * rows),
+        rows_binned=rate(took["binned"] - took["read"], rows),
+        rows_grouped=rate(took["grouped"] - took["read"], rows),
+        rows_hashed=rate(took["hashed"] - took["read"], rows),
+        rows_joined=rate(took["joined"] - 2 * took["read"], 2 * rows),
         # An eighth of the rows, each with the 32 of its group: the rows themselves hardly count beside them.
-        pairs_joined=_rate(took["multiplied"], 4 * rows),
-        rows_sorted=_rate(took["sorted"] - took["read"], rows),
-        rows_fetched=_rate(took["fetched"] - took["statement"], rows // 4),
-        statements=_rate(took["statement"], 1),
-        parts=_rate(took["long"] - took["statement"], CASES * CASE_PARTS),
+        pairs_joined=rate(took["multiplied"], 4 * rows),
+        rows_sorted=rate(took["sorted"] - took["read"], rows),
+        rows_fetched=rate(took["fetched"] - took["statement"], rows // 4),
+        statements=rate(took["statement"], 1),
+        parts=rate(took["long"] - took["statement"], CASES * CASE_PARTS),
     )
-
-
-def _rate(seconds: float, times: int) -> float:
-    return max(MARGIN * seconds / times, NOTHING)
 
 
 def _least(pool: Pool, sql: str) -> float:
