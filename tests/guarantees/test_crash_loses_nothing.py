@@ -317,8 +317,7 @@ VAULT_STEPS: dict[str, tuple[Any, str, bool]] = {
     "charged, nothing read": (RemoteLedger, "charge", True),
     "before the data is read": (guard, "measure", False),
     "read, with noise added": (guard, "measure", True),
-    "finished": (guard, "finish", True),
-    "with its intervals": (guard, "intervals", True),
+    "finished with its intervals": (guard, "finished", True),
     "before publishing": (RemoteLedger, "publish", False),
     "published, not yet shown": (RemoteLedger, "publish", True),
 }
