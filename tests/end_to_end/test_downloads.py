@@ -32,6 +32,12 @@ def has(page: Page, command: str) -> object:
     )
 
 
+def stop(page: Page, product: Product) -> None:
+    page.goto(f"{product.address}/hub/home")
+    page.click(".stop-project")
+    expect(page.locator(".stop-project")).to_have_count(0, timeout=READY)
+
+
 def test_a_download_is_logged_limited_and_closed_by_the_policy(sign_in: SignIn, product: Product) -> None:
     policy = Path(product.environment["SANDBOX_GUARD_POLICIES"]) / "projects" / f"{PROJECT}.yaml"
     as_it_was = policy.read_text("utf-8")
@@ -56,14 +62,13 @@ def test_a_download_is_logged_limited_and_closed_by_the_policy(sign_in: SignIn, 
         # What is shown may be read all the same.
         shown = page.request.get(f"{product.address}/user/lin/{PROJECT}/api/contents/table.csv")
         assert shown.ok and shown.json()["content"] == "a,b\n1,2\n"
-        page.goto(f"{product.address}/hub/home")
-        page.click(".stop-project")
-        expect(page.locator(".stop-project")).to_have_count(0)
+        stop(page, product)
         opened(page, PROJECT)
         assert not has(page, "filebrowser:download")
         assert has(page, "filebrowser:open")
     finally:
         policy.write_text(as_it_was, "utf-8")
+        stop(page, product)
 
     log = product.command("audit", "entries", "--kind", "download", "--person", "lin", "--project", PROJECT)
     lines = re.findall(r"files/(\w+\.csv) \((\w+), (\d+) bytes\)", log.stdout.replace("\n", " "))
