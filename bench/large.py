@@ -166,12 +166,13 @@ def chart(grown: Sequence[dict[str, Any]]) -> alt.HConcatChart:
         {"loans": g["loans"], "workload": r["workload"], "who": who, "ms": 1000 * r[part]["median"]}
         for g in grown
         for r in g["results"]
-        for who, part in (("ours", "ours"), ("raw DuckDB, clamped", "clamped"))
+        for who, part in (("ours", "ours"), ("raw DuckDB", "clamped"))
     ]
     loads = [{"loans": g["loans"], "s": g["load"]["seconds"]} for g in grown]
     found: alt.HConcatChart = alt.hconcat(
-        _growing(asked, "ms:Q", "a question, ms (median)").encode(
-            color=alt.Color("workload:N", title=None), strokeDash=alt.StrokeDash("who:N", title=None)
+        _growing(asked, "ms:Q", "a question, ms (dashed: raw DuckDB, clamped)").encode(
+            color=alt.Color("workload:N", title=None),
+            strokeDash=alt.StrokeDash("who:N", title=None, legend=None),
         ),
         _growing(loads, "s:Q", "the load, s"),
     )
@@ -179,7 +180,12 @@ def chart(grown: Sequence[dict[str, Any]]) -> alt.HConcatChart:
 
 
 def _growing(rows: list[dict[str, Any]], field: str, title: str) -> alt.Chart:
-    loans = alt.X("loans:Q", scale=alt.Scale(type="log"), title="loans", axis=alt.Axis(format="~s"))
+    loans = alt.X(
+        "loans:Q",
+        scale=alt.Scale(type="log"),
+        title="loans",
+        axis=alt.Axis(format="~s", labelOverlap="greedy", labelSeparation=8),
+    )
     cost = alt.Y(field, scale=alt.Scale(type="log"), title=title)
     found: alt.Chart = (
         alt.Chart(alt.Data(values=rows))
