@@ -99,13 +99,14 @@ def effort(plan: Plan) -> tuple[int, int]:
     rowwise = _rowwise(plan)
     if rowwise is None:
         return quantiles + 1 + WHOLE_RUNS, WHOLE_RUNS
-    return quantiles + (1 if _nothing_but(rowwise[1], plan) else 2), DRAWS
+    return quantiles + (1 if _order_alone(rowwise[1], plan) is not None else 2), DRAWS
 
 
-def _nothing_but(node: Node, plan: Plan) -> bool:
-    """Is this all that is made of released rows: none is left out, and no engine need sort them?"""
+def _order_alone(node: Node, plan: Plan) -> tuple[int, ...] | None:
+    """The columns by which the rows that `node` makes are sorted, where that is all that is done to them: none is left
+    out, and no engine need sort them."""
     ordered = plain_order(plan.final)
-    return ordered is not None and ordered[1] == node
+    return ordered[0] if ordered is not None and ordered[1] == node else None
 
 
 def _of_mechanism(
@@ -222,9 +223,9 @@ def _shown(
 ) -> tuple[pa.Table, NDArray[np.int64]]:
     """The finished table, and which released row each of its rows is. `rows` is what `node` makes of each: all that
     is to be done, unless rows are chosen or an engine must sort them."""
-    ordered = plain_order(released.plan.final)
-    if ordered is not None and _nothing_but(node, released.plan):
-        order = places_in_order(rows, ordered[0])
+    by = _order_alone(node, released.plan)
+    if by is not None:
+        order = places_in_order(rows, by)
         return rows.take(order), order
     return _finished_with_numbers(released, index, number, finisher, timeout)
 
