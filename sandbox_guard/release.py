@@ -205,8 +205,7 @@ def _release(
     kept = np.arange(keys.num_rows if block.keys else 1)
     if priced.discovery is not None:
         assert units is not None
-        mask, _ = priced.discovery.release(units)
-        kept = kept[mask]
+        kept = kept[priced.discovery.release(units)]
         keys = keys.take(pa.array(kept))
     noisy: list[Integers] = []
     ends = {}

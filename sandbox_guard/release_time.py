@@ -51,7 +51,7 @@ vault for so long, and three answers that are late in a day stop a plan's shape.
 SIMULATED = 2_000_000
 """Most values that intervals are simulated from (`intervals._stacked`)."""
 
-RATES = 6
+RATES = 7
 """Number of what is measured: rates of an older meaning are measured anew."""
 
 MANY = 2_000

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
 import opendp.prelude as dp
+from numpy.typing import NDArray
 
 dp.enable_features("contrib")
 
@@ -63,6 +65,16 @@ def noisy_min(scale: float) -> Measurement:
         _SCORES, dp.linf_distance(T="u64"), dp.zero_concentrated_divergence(), scale=scale, negate=True
     )
     return measurement
+
+
+def turned_over(digits: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Each digit turned over with probability 1/2: randomized response that tells nothing, its map says 0 for digits
+    of any weight."""
+    bits: Measurement = dp.m.make_randomized_response_bitvec(
+        dp.bitvector_domain(max_weight=len(digits)), dp.discrete_distance(), f=1.0
+    )
+    answered = np.frombuffer(bits(np.packbits(digits).tobytes()), dtype=np.uint8)
+    return np.unpackbits(answered, count=len(digits)).astype(np.bool_)
 
 
 def in_zcdp(pure: Any) -> Measurement:

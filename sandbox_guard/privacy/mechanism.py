@@ -2,7 +2,7 @@
 
     Gaussian               discrete Gaussian over an integer vector; rho = l2² / 2 scale²
     Laplace                discrete Laplace over an integer vector; epsilon = l1 / scale, rho = epsilon² / 2
-    ThresholdedGaussian    discrete Gaussian over counts of units by key, kept above a threshold: keys that
+    ThresholdedGaussian    which counts of units by key a discrete Gaussian leaves above a threshold: keys that
                            the data supplies; rho as above, and delta for the keys of one unit alone
     NoisyMin               the exponential mechanism over scores (quantiles); rho = epsilon² / 8
 
@@ -18,13 +18,10 @@ scales out where the Gaussian's lies 5.2, so it never came out ahead.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
-from queue import SimpleQueue
 from statistics import NormalDist
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -32,8 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox_guard.policy.model import RHO_UNITS
-from sandbox_guard.privacy import measurements
+from sandbox_guard.privacy import coins, measurements
 from sandbox_guard.privacy.account import Amount
+from sandbox_guard.privacy.cores import over_cores
 from sandbox_guard.privacy.measurements import Measurement
 from sandbox_guard.privacy.rounding import up, up_root
 
@@ -180,7 +178,7 @@ class Laplace(_Rebuilt):
 
 @dataclass(frozen=True)
 class ThresholdedGaussian(_Rebuilt):
-    """Discrete Gaussian noise on counts of units by key, released where they come out above `threshold`.
+    """The keys whose counts of units come out above `threshold` once discrete Gaussian noise is added.
 
     One unit counts at most `linf` in a key and in at most `l0` keys. Keys that only that unit has appear
     with the probability that `cost.delta` covers.
@@ -196,6 +194,8 @@ class ThresholdedGaussian(_Rebuilt):
 
     def __post_init__(self) -> None:
         _check_parameters(self.l0, self.linf, self.l2_squared, self.threshold, scale=self.scale)
+        if self.scale > coins.MOST_COIN_SCALE:
+            raise Unaffordable(f"no key is found through noise of scale {self.scale:.3g}")
         rho, delta = self._map
         _check_cover(self.cost.exact_rho, Fraction(rho))
         _check_cover(self.cost.exact_rho, self.l2_squared / (2 * Fraction(self.scale) ** 2))
@@ -243,20 +243,20 @@ class ThresholdedGaussian(_Rebuilt):
     def cost(self) -> Amount:
         return Amount.charge(*self._map)
 
-    def release(self, counts: Integers) -> tuple[NDArray[np.bool_], Integers]:
-        """Exact counts by key in; which keys are released, and the noisy counts of those, out.
+    def release(self, counts: Integers) -> NDArray[np.bool_]:
+        """Exact counts by key in, which keys are released out.
 
-        A key with no unit is no key: it is dropped before the noise, so that it makes no difference
-        whether the engine lists it. OpenDP also keeps values *equal* to the threshold, which its map
-        leaves out of delta (opendp#2922); they are dropped here. The noise is drawn as a vector: the same
-        noise as the thresholded measurement's, without its map of Python objects.
+        A key with no unit is no key: it is dropped whatever falls, so that it makes no difference whether the engine
+        lists it. OpenDP also keeps values *equal* to the threshold, which its map leaves out of delta (opendp#2922);
+        they are dropped here. What is cast aside of a thresholded measurement is not drawn (`coins.py`): the keys have
+        the very same distribution, and so cost what they cost there.
         """
+        if counts.dtype != np.int64 or counts.ndim != 1:
+            raise TypeError("exact counts are one vector of 64-bit integers")
+        released = np.zeros(len(counts), dtype=np.bool_)
         present = np.flatnonzero(counts > 0)
-        noisy = _released(lambda: measurements.gaussian(self.scale), counts[present])
-        above = noisy > self.threshold
-        mask = np.zeros(len(counts), dtype=np.bool_)
-        mask[present[above]] = True
-        return mask, noisy[above]
+        released[present] = coins.tossed(self.scale, self.threshold - counts[present])
+        return released
 
     def half_width(self, level: float = 0.95) -> int:
         """Of the noise before the threshold."""
@@ -446,28 +446,11 @@ def _gaussian_probabilities(scale: float) -> NDArray[np.float64]:
 
 
 def _released(measurement: Callable[[], Measurement], values: Integers) -> Integers:
-    """Each value with noise of its own. OpenDP takes 6 to 11 µs a value, nearly all of it for exact arithmetic and
-    random bytes and hardly more at one scale than at another, but without Python's lock: so long vectors are
-    dealt out to the cores piece by piece, to a measurement each."""
+    """Each value with noise of its own: 6 to 11 µs of a core, nearly all of it for exact arithmetic and random bytes
+    and hardly more at one scale than at another."""
     if values.dtype != np.int64 or values.ndim != 1:
         raise TypeError("exact values are one vector of 64-bit integers")
-    pieces = len(values) // _PIECE
-    cores = min(len(os.sched_getaffinity(0)), pieces)
-    if cores < 2:
-        return np.array(measurement()(values), dtype=np.int64)
-    free: SimpleQueue[Measurement] = SimpleQueue()
-    for _ in range(cores):
-        free.put(measurement())
-
-    def noisy(piece: Integers) -> Integers:
-        own = free.get()
-        try:
-            return np.array(own(piece), dtype=np.int64)
-        finally:
-            free.put(own)
-
-    with ThreadPoolExecutor(cores) as threads:
-        return np.concatenate(list(threads.map(noisy, np.array_split(values, pieces))))
+    return over_cores(lambda piece: np.array(measurement()(piece), dtype=np.int64), values, _PIECE)
 
 
 _PIECE = 500

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sandbox_guard.policy.model import RHO_UNITS
-from sandbox_guard.privacy.account import Amount
 from sandbox_guard.privacy.mechanism import Gaussian, Laplace, NoisyMin, ThresholdedGaussian
 from sandbox_guard.privacy.price import BlockRequest, Epsilon, PriceRequest, Rho, quote
 from sandbox_guard.sql.plan import Sensitivity
@@ -106,12 +105,23 @@ def test_intervals_hold(ask: Rho | Epsilon) -> None:
         assert stats.binomtest(int(covered.sum()), covered.size, 0.95, alternative="less").pvalue > MISTAKE
 
 
-def test_thresholded_counts_carry_the_same_noise() -> None:
-    mechanism = ThresholdedGaussian.within(3, 1, 3, Amount(RHO_UNITS // 10, 10**8))
-    exact = np.full(10_000, 100 * mechanism.threshold, dtype=np.int64)
-    mask, noisy = mechanism.release(exact)
-    assert mask.all()
-    assert fit(noisy - exact, mechanism.scale, gaussian_weights) > MISTAKE
+@pytest.mark.parametrize("samples", SAMPLES)
+@pytest.mark.parametrize("scale", SCALES)
+def test_keys_appear_as_under_noise_that_was_drawn(scale: float, samples: int) -> None:
+    """The coins of discovered keys against OpenDP's Gaussian numbers, for counts to three scales on either side."""
+    threshold = math.ceil(4 * scale) + 1
+    counts = np.unique(np.rint(threshold + scale * np.linspace(-3, 3, 13)).astype(np.int64))
+    counts = counts[counts > 0]
+    each = samples // len(counts)
+    keys = ThresholdedGaussian(1, 1, 1, scale, threshold).release(np.repeat(counts, each))
+    drawn = Gaussian(1, scale).release(np.repeat(counts, each)) > threshold
+    appeared, above = (found.reshape(-1, each).sum(axis=1) for found in (keys, drawn))
+    k = np.arange(-math.ceil(45 * scale) - 5, math.ceil(45 * scale) + 6, dtype=float)
+    weights = gaussian_weights(k, scale)
+    for count, often, as_often in zip(counts, appeared, above, strict=True):
+        expected = float(weights[count + k > threshold].sum() / weights.sum())
+        assert stats.binomtest(int(often), each, expected).pvalue > MISTAKE
+        assert stats.fisher_exact([[often, each - often], [as_often, each - as_often]]).pvalue > MISTAKE
 
 
 def test_counts_near_the_threshold_appear_as_often_as_they_should() -> None:
@@ -119,9 +129,9 @@ def test_counts_near_the_threshold_appear_as_often_as_they_should() -> None:
     k = np.arange(-500.0, 501.0)
     weights = gaussian_weights(k, 10.0)
     for count in (35, 40, 41, 50):
-        mask, _ = mechanism.release(np.full(5_000, count, dtype=np.int64))
+        appeared = mechanism.release(np.full(5_000, count, dtype=np.int64))
         expected = float(weights[count + k > 40].sum() / weights.sum())
-        assert stats.binomtest(int(mask.sum()), 5_000, expected).pvalue > MISTAKE
+        assert stats.binomtest(int(appeared.sum()), 5_000, expected).pvalue > MISTAKE
 
 
 @pytest.mark.parametrize("scale", [50.0, 200.0, 1000.0])
