@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from pydantic_core import from_json, to_json
 
 from sandbox_guard.errors import Text
-from sandbox_guard.intervals import Floats, Intervals, Spread, direct_measure
+from sandbox_guard.intervals import Floats, Intervals, Spread, gaussian_scale
 from sandbox_guard.ledger.wire import Amount, Balance, Release, Spend
 from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Policies
 from sandbox_guard.privacy.account import to_epsilon
+from sandbox_guard.privacy.mechanism import Gaussian
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Released
 from sandbox_guard.sql import functions
 from sandbox_guard.sql.plan import Output, Plan
 from sandbox_guard.sql.relation import Type
+from sandbox_guard.sql.weighted import weighted
 
 HIGH, USABLE = 0.05, 0.20
 """A number whose half-width is at most 5 % of it is 'high', at most 20 % 'usable', else 'caution'."""
@@ -72,18 +74,19 @@ def _column(output: Output, numbers: Floats | None, spread: Spread | None) -> di
 
 
 def _noise(released: Released, output: Output) -> dict[str, Any]:
-    """The noise's distribution and scale (in units of the result), where the number is one measure as it
-    stands."""
-    source = direct_measure(released.plan, output) if output.noisy else None
-    if source is None:
-        return {}
-    block, measure = source
-    if measure in released.blocks[block].ends:
+    """The noise's distribution and scale (in units of the result), where the number is a measure, or a weighted sum of
+    some with Gaussian noise."""
+    source = weighted(released.plan, output) if output.noisy else None
+    if source is None or source.quantile(released.plan):
         return {}  # a quantile is chosen; nothing is added to it
-    noise = released.blocks[block].noise[measure]
-    assert not isinstance(noise, Quantile)
-    step = released.blocks[block].block.measures[measure].step
-    return {"noise": noise.name, "scale": noise.scale * float(step)}
+    noise = released.blocks[source.block].noise
+    parts = [(weight, noise[i]) for i, weight in source.weights]
+    if len(parts) == 1:
+        ((weight, only),) = parts
+        assert not isinstance(only, Quantile)
+        return {"noise": only.name, "scale": only.scale * abs(float(weight))}
+    scale = gaussian_scale(parts)  # type: ignore[arg-type]
+    return {"noise": Gaussian.name, "scale": scale} if scale is not None else {}
 
 
 def _reliability(numbers: Floats, widths: Floats) -> list[str | None]:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from sandbox_guard import answers, logged
 from sandbox_guard.errors import Fault, Refused, Text
-from sandbox_guard.intervals import direct_measure, finished
+from sandbox_guard.intervals import finished, half_width
 from sandbox_guard.ledger.wire import (
     Asker,
     Balance,
@@ -38,9 +38,10 @@ from sandbox_guard.release import Finish, Rows, measure
 from sandbox_guard.release_time import VaultCores, release_time
 from sandbox_guard.sharpening import why_not_sharper
 from sandbox_guard.sql import suggest
-from sandbox_guard.sql.plan import MeasureKind, Plan
+from sandbox_guard.sql.plan import Plan
 from sandbox_guard.sql.planner import shape
 from sandbox_guard.sql.printer import print_block
+from sandbox_guard.sql.weighted import Weighted, weighted
 from sandbox_guard.stillness import RUNNING, Notebooks, always
 from sandbox_guard.window import Unlimited, Window, Windows, Within
 
@@ -194,17 +195,18 @@ class Guard:
 
     def _expected(self, priced: Priced, position: int) -> dict[str, Any]:
         output = priced.plan.outputs[position]
-        source = direct_measure(priced.plan, output) if output.noisy else None
+        source = weighted(priced.plan, output) if output.noisy else None
         margin, why = None, None
-        noise = priced.quote.blocks[source[0]].measures[source[1]] if source is not None else None
-        if isinstance(noise, Quantile):
-            ranks = math.ceil(noise.rank_half_width())
-            why = Text(
-                f"分位数：名次误差不超过 {ranks}（95%），数值误差随结果给出。",
-                f"A quantile: at most {ranks} ranks off at 95 %; how much that is comes with the release.",
-            )
-        elif source is not None and noise is not None:
-            margin = float(noise.half_width() * priced.plan.blocks[source[0]].measures[source[1]].step)
+        if source is not None:
+            noise = priced.quote.blocks[source.block].measures
+            margin = half_width(source, noise)
+            chosen = noise[source.weights[0][0]]
+            if isinstance(chosen, Quantile):
+                ranks = math.ceil(chosen.rank_half_width())
+                why = Text(
+                    f"分位数：名次误差不超过 {ranks}（95%），数值误差随结果给出。",
+                    f"A quantile: at most {ranks} ranks off at 95 %; how much that is comes with the release.",
+                )
         elif output.noisy:
             why = Text(
                 "误差取决于数据本身，发布后随结果给出。", "Depends on the data; comes with the release."
@@ -278,20 +280,19 @@ class Guard:
             if not output.noisy:
                 continue
             width = margin.get(output.label) if isinstance(margin, Mapping) else margin
-            source = direct_measure(planned, output)
-            if source is not None:
-                kind = planned.blocks[source[0]].measures[source[1]].kind
-                source = None if kind is MeasureKind.QUANTILE else source
+            source = weighted(planned, output)
+            if source is not None and source.quantile(planned):
+                source = None
             if width is None or (source is None and not isinstance(margin, Mapping)):
                 continue
             if source is None:
                 raise Refused("ask.margin_column", column=output.label)
-            block, at = source
             try:
                 exact = Fraction(repr(width))
             except (ValueError, TypeError):
                 raise Refused("ask.nonsense", asked=f"margin = {width}") from None
-            wanted[source] = exact / planned.blocks[block].measures[at].step
+            for at, most in _shared_out(exact, source, planned).items():
+                wanted[at] = min(most, wanted.get(at, most))
         if isinstance(margin, Mapping):
             labels = {o.label for o in planned.outputs if o.noisy}
             for label in margin:
@@ -394,6 +395,22 @@ class Guard:
         return Text(
             "受保护的单元：" + "；".join(u.zh for u in units), "Protected: " + "; ".join(u.en for u in units)
         )
+
+
+def _shared_out(width: Fraction, number: Weighted, planned: Plan) -> dict[tuple[int, int], Fraction]:
+    """Half-widths of a number's measures, in their steps, that make up its own."""
+    measures = planned.blocks[number.block].measures
+    if number.single is not None:
+        ((measure, weight),) = number.weights
+        return {(number.block, measure): width / abs(weight)}
+    # Shared as noise is, since all measures of a question are charged alike. A half-width of h whole steps is that of a
+    # continuous noise's h + 1/2.
+    noise = {
+        i: float(abs(w)) * math.sqrt(max(1, measures[i].sensitivity.l2_squared)) for i, w in number.weights
+    }
+    whole = math.hypot(*noise.values())
+    steps = {i: width * Fraction(noise[i] / whole) / abs(w) for i, w in number.weights}
+    return {(number.block, i): max(h - Fraction(1, 2), h / 2) for i, h in steps.items()}
 
 
 def _text(sql: str | bytes) -> str:

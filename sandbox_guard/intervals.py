@@ -1,6 +1,6 @@
 """The 95 % interval of each released number.
 
-A number that is one measure as it stands has the exact half-width of its mechanism's noise. Any other
+A number that is one measure, or a weighted sum of some, has the half-width of its mechanisms' noise. Any other
 (a ratio, an average, a window over counts) is simulated: the noise is drawn again many times around
 the released values, with public randomness, and the finish is computed for each draw. That uses nothing
 but what was released, so it costs nothing and leaks nothing.
@@ -8,17 +8,22 @@ but what was released, so it costs nothing and leaks nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sandbox_guard.privacy.mechanism import Gaussian
+from sandbox_guard.privacy.price import Noise
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.release import Finish, Released, Z, computed, finish, places_in_order
 from sandbox_guard.sql.as_released import as_released, plain_order
-from sandbox_guard.sql.plan import Block, Computation, MeasureKind, Output, Plan
+from sandbox_guard.sql.plan import Block, Computation, Plan
 from sandbox_guard.sql.printer import Tables, print_relation
 from sandbox_guard.sql.relation import (
     Column,
@@ -32,6 +37,7 @@ from sandbox_guard.sql.relation import (
 )
 from sandbox_guard.sql.relation import Released as ReleasedTable
 from sandbox_guard.sql.walk import nodes
+from sandbox_guard.sql.weighted import Weighted, weighted
 
 DRAWS = 200
 """Simulations; a quantile of 200 draws is within 3 points of the one asked."""
@@ -66,7 +72,7 @@ class Intervals:
 def finished(released: Released, finisher: Finish, timeout: float) -> tuple[pa.Table, Intervals]:
     """The finished table and its intervals."""
     plan = released.plan
-    direct = [direct_measure(plan, o) if o.noisy else None for o in plan.outputs]
+    direct = [weighted(plan, o) if o.noisy else None for o in plan.outputs]
     exact = all(s is not None or not o.noisy for o, s in zip(plan.outputs, direct, strict=True))
     simulated: tuple[Floats, ...] = ()
     if exact:
@@ -78,7 +84,7 @@ def finished(released: Released, finisher: Finish, timeout: float) -> tuple[pa.T
         if not output.noisy:
             spreads.append(None)
         elif source is not None:
-            spreads.append(_of_mechanism(released, *source, table.num_rows, finisher, timeout))
+            spreads.append(_of_mechanism(released, source, table.num_rows, finisher, timeout))
         else:
             spreads.append(Spread(simulated[position], simulated[position]))
     return table, Intervals(tuple(spreads), exact)
@@ -87,12 +93,9 @@ def finished(released: Released, finisher: Finish, timeout: float) -> tuple[pa.T
 def effort(plan: Plan) -> tuple[int, int]:
     """How often what is made of released tables is run, intervals included, and how many draws of each released number
     these make: from the plan alone. In stacked draws one run has all of them."""
-    direct = [direct_measure(plan, o) for o in plan.outputs if o.noisy]
+    direct = [weighted(plan, o) for o in plan.outputs if o.noisy]
     blocks = {b.index: b for b in plan.blocks}
-    quantiles = sum(
-        bool(s is not None and blocks[s[0]].keys and blocks[s[0]].measures[s[1]].kind is MeasureKind.QUANTILE)
-        for s in direct
-    )
+    quantiles = sum(bool(s is not None and blocks[s.block].keys and s.quantile(plan)) for s in direct)
     if None not in direct:
         computed_first = any(isinstance(s, Computation) and s.released for s in plan.steps)
         return quantiles + (as_released(plan) is None or computed_first), 0
@@ -110,41 +113,54 @@ def _order_alone(node: Node, plan: Plan) -> tuple[int, ...] | None:
 
 
 def _of_mechanism(
-    released: Released, index: int, measure: int, rows: int, finisher: Finish, timeout: float
+    released: Released, number: Weighted, rows: int, finisher: Finish, timeout: float
 ) -> Spread:
-    """Of a number that is one measure as it stands: its noise's half-width, or the ends that a quantile
-    was released with."""
-    block = released.blocks[index]
-    noise, step = block.noise[measure], block.block.measures[measure].step
-    if not isinstance(noise, Quantile):
-        width = np.full(rows, float(noise.half_width() * step))
-        return Spread(width, width)
-    number = len(block.table().column_names)
-    shown = _shown_rows(released, index, number, rows, finisher, timeout)
+    """By the noise of its measures, or the ends that a quantile was released with."""
+    block = released.blocks[number.block]
+    width = half_width(number, block.noise)
+    if width is not None:
+        widths = np.full(rows, width)
+        return Spread(widths, widths)
+    ((measure, step),) = number.weights
+    shown = _shown_rows(released, number.block, len(block.table().column_names), rows, finisher, timeout)
     at, (low, high) = block.measures[measure], block.ends[measure]
     below, above = ((d[shown] * float(step)).astype(np.float64) for d in (at - low, high - at))
     return Spread(below, above)
 
 
-def direct_measure(plan: Plan, output: Output) -> tuple[int, int] | None:
-    """The measure that an output column is, as it stands."""
-    column = output.column.id
-    node = plan.final
-    while True:
-        match node:
-            case Project(input=below, columns=made):
-                held = [e for c, e in made if c.id == column]
-                if not held or not isinstance(held[0], Column):
-                    return None
-                column, node = held[0].id, below
-            case Filter(input=below) | Sort(input=below):
-                node = below
-            case ReleasedTable(block=index, columns=columns):
-                keys = len(next(b for b in plan.blocks if b.index == index).keys)
-                places = [i for c, i in columns if c.id == column]
-                return (index, places[0] - keys) if places and places[0] >= keys else None
-            case _:
-                return None
+def half_width(number: Weighted, noise: Sequence[Noise | Quantile]) -> float | None:
+    """At 95 %, of a number whose measures bear this noise; None where one of them is a quantile, which has none."""
+    parts = tuple((abs(weight), noise[i]) for i, weight in number.weights)
+    if any(isinstance(n, Quantile) for _, n in parts):
+        return None
+    return _half_width_of(parts)
+
+
+@lru_cache(256)
+def _half_width_of(parts: tuple[tuple[Fraction, Noise], ...]) -> float:
+    """A mechanism's own for one measure. A sum of Gaussian numbers is one; of others it is found by drawing."""
+    if len(parts) == 1:
+        ((weight, noise),) = parts
+        return float(noise.half_width() * weight)
+    scale = gaussian_scale(parts)
+    if scale is not None and min(n.scale for _, n in parts) >= _SMOOTH:
+        return Z * scale
+    rng = np.random.default_rng(SEED)
+    drawn = sum(float(weight) * noise.simulate_noise(_DRAWN, rng) for weight, noise in parts)
+    return float(np.quantile(np.abs(drawn), LEVEL, method="higher"))
+
+
+_SMOOTH = 2.0
+"""From this scale on, steps of a discrete Gaussian do not show in the quantiles of a sum."""
+
+_DRAWN = 20_000
+
+
+def gaussian_scale(parts: Sequence[tuple[Fraction, Noise]]) -> float | None:
+    """Of a weighted sum of Gaussian numbers; None where one is not."""
+    if not all(isinstance(n, Gaussian) for _, n in parts):
+        return None
+    return math.sqrt(sum((float(weight) * n.scale) ** 2 for weight, n in parts))
 
 
 # -------------------------------------------------------------------------------- simulation

@@ -7,9 +7,9 @@ exact numbers plus independent noise of zero mean. The planner knows; a client o
 from __future__ import annotations
 
 from sandbox_guard.errors import Text
-from sandbox_guard.intervals import direct_measure
-from sandbox_guard.sql.plan import Discovered, MeasureKind, Plan
+from sandbox_guard.sql.plan import Discovered, MeasureKind, Output, Plan
 from sandbox_guard.sql.relation import Project, Released, Sort
+from sandbox_guard.sql.weighted import weighted
 
 ADDITIVE = frozenset({MeasureKind.COUNT, MeasureKind.UNITS, MeasureKind.DISTINCT, MeasureKind.SUM})
 
@@ -37,14 +37,21 @@ def why_not_sharper(plan: Plan) -> Text | None:
             "leave it out and filter in the notebook.",
         )
     for output in plan.outputs:
-        source = direct_measure(plan, output) if output.noisy else None
-        if output.noisy and (source is None or plan.blocks[0].measures[source[1]].kind not in ADDITIVE):
+        if output.noisy and not _is_a_count_or_sum(plan, output):
             return Text(
                 f"“{output.label}”不是计数或求和本身（例如平均值、比例、分位数）；请改问 SUM 与 COUNT，在笔记本里相除。",
                 f"“{output.label}” is not a count or a sum as it stands (an average, a ratio, a quantile); "
                 "ask for SUM and COUNT, and divide in the notebook.",
             )
     return None
+
+
+def _is_a_count_or_sum(plan: Plan, output: Output) -> bool:
+    found = weighted(plan, output)
+    if found is None or found.single is None:
+        return False
+    measure = plan.blocks[0].measures[found.single]
+    return measure.kind in ADDITIVE and found.weights == ((found.single, measure.step),)
 
 
 def _keeps_every_row(plan: Plan) -> bool:

@@ -52,7 +52,7 @@ class Column:
     reliability: Sequence[str | None] | None = None
     noise: str = "gaussian"
     scale: float | None = None
-    """Of the noise, where the number is one measure as it stands: the deviation of a Gaussian, the mean
+    """Of the noise, where the number is a measure or a weighted sum of some: the deviation of a Gaussian, the mean
     distance of a Laplace."""
 
     @property

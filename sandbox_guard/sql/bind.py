@@ -8,11 +8,19 @@ from decimal import Decimal
 from fractions import Fraction
 
 from sandbox_guard.errors import Refused
-from sandbox_guard.sql import aggregates, bounds, functions, joins, pivot, syntax, ties, values
+from sandbox_guard.sql import aggregates, bounds, functions, joins, pivot, statistics, syntax, ties, values
 from sandbox_guard.sql.catalogue import CatalogueTable
 from sandbox_guard.sql.contribution import UNIT, Contribution, Source
 from sandbox_guard.sql.expressions import bind_expr, bind_predicate, conjuncts
-from sandbox_guard.sql.grouping import BlockGroups, ExactGroups, Grouped, as_number, key_columns, unit_is_key
+from sandbox_guard.sql.grouping import (
+    BlockGroups,
+    ExactGroups,
+    Grouped,
+    as_number,
+    key_columns,
+    rows_known,
+    unit_is_key,
+)
 from sandbox_guard.sql.kinds import Field, Kind, Open, Private, Relation, Unit
 from sandbox_guard.sql.levels import NotAdditive, by_level
 from sandbox_guard.sql.projection import Item, project, relabelled, touches_released
@@ -512,8 +520,8 @@ def _groups(
         groups = ExactGroups(rows, key_columns(rows, bound), sets)
     else:
         named = tuple(e for _, e in projections if not isinstance(e, Field))
-        summed = _summed((named, query.having, query.tail.order), rows)
-        groups = BlockGroups(rows, bound, query.place, summed, sets=sets)
+        averaged = _averaged((named, query.having, query.tail.order), rows)
+        groups = BlockGroups(rows, bound, query.place, averaged, sets=sets)
     held = {expr: column for expr, (column, _) in zip(bound, groups.keys, strict=True)}
     plain = replace(rows, aggregate=None, window=None)
 
@@ -573,15 +581,16 @@ def _is_call_over_rows(call: syntax.Call) -> bool:
     return call.window is not None or call.function in aggregates.AGGREGATES
 
 
-def _summed(tree: object, rows: Scope) -> frozenset[tuple[Expr, Expr | None]]:
-    """What SUM is asked of, so that AVG of the same shares its measure."""
+def _averaged(tree: object, rows: Scope) -> frozenset[tuple[Expr, Expr | None]]:
+    """What AVG, variances and the like are asked of: for those it is summed around the middle of its range, and
+    counted."""
     plain = replace(rows, aggregate=None, window=None)
     found = set()
-    for call in aggregate_calls(tree, frozenset({"sum"})):
-        if len(call.args) == 1 and not call.distinct:
+    for call in aggregate_calls(tree, frozenset({"avg", *statistics.FUNCTIONS})):
+        if not call.distinct:
             where = tuple(bind_predicate(c, plain) for c in conjuncts(call.where))
-            value = as_number(bind_expr(call.args[0], plain), call.place)
-            found.add((value, ties.conjunction(where)))
+            values = tuple(as_number(bind_expr(a, plain), call.place) for a in call.args)
+            found |= {(v, ties.conjunction(rows_known(values, where, i))) for i, v in enumerate(values)}
     return frozenset(found)
 
 
