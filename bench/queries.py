@@ -35,7 +35,7 @@ from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.wire import Act, Asker, Reserved, Terms
 from sandbox_guard.policy.model import RHO_UNITS, Bilingual, Budget, Policies, Project
 from sandbox_guard.policy.terms import compile_terms
-from sandbox_guard.pricing import Asked
+from sandbox_guard.pricing import Asked, Pricing
 from sandbox_guard.privacy.account import rho_for_epsilon, to_epsilon
 from sandbox_guard.privacy.mechanism import Gaussian, Laplace
 from sandbox_guard.release_time import Costs, VaultCores, calibrated, release_time
@@ -228,7 +228,7 @@ def stand(home: Path, loans: int, ledger_folder: Path, threads: int | None = Non
     costs = calibrated(Limits(threads=threads))
     watch = Stopwatch()
     guard = Guard(
-        described,
+        Pricing.of(described, PROJECT),
         Asker(member=MEMBER, project=PROJECT),
         watch.over(ledger, "ledger", "find", "charge", "publish", "balances"),
         watch.over(engine, "engine", "rows"),

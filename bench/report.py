@@ -65,7 +65,8 @@ def page(results: Sequence[Result], noise: Mapping[str, float], machine: Mapping
             " `least(greatest(x, lo), hi)`, which DuckDB computes slower than the CASE that we print; *plain* without."
             " *Of processor time*: the same ratio in seconds of all processors, which other work on the machine hardly"
             " touches. Each figure is a median, of ratios run by run; in brackets the least and the greatest. Every question is"
-            " new and costs the rho of (1, 1e-7), over firms of at most K rows. T is when the answer would leave,"
+            " new and costs the rho of (1, 1e-7), over firms of at most K rows; it was asked at another price before, as after"
+            " an estimate, so its text was parsed and planned then. T is when the answer would leave,"
             " counted from its start; *late* are runs that measured and finished for longer than that. Memory is the peak of"
             " the engine's workers."
         ),

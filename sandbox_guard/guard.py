@@ -30,7 +30,7 @@ from sandbox_guard.ledger.wire import (
     RefusalReport,
     Release,
 )
-from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Policies
+from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS
 from sandbox_guard.pricing import Asked, Priced, Pricing, datasets_read, guard_version, opendp_version
 from sandbox_guard.privacy.price import Ask, Margin, Rho, read_ask
 from sandbox_guard.privacy.quantile import Quantile
@@ -55,7 +55,7 @@ class Guard:
 
     def __init__(
         self,
-        policies: Policies,
+        pricing: Pricing,
         asker: Asker,
         ledger: Ledger,
         engine: Engine,
@@ -67,9 +67,9 @@ class Guard:
         unavailable: Callable[[str], Refused | None] = lambda _: None,
     ) -> None:
         """`unavailable` says why a granted dataset has no version in force."""
-        self.policies = policies
-        self.project = policies.projects[asker.project]
-        self.pricing = Pricing.of(policies, asker.project)
+        self.pricing = pricing
+        self.policies = pricing.policies
+        self.project = self.policies.projects[asker.project]
         self.asker = asker
         self.ledger = ledger
         self.engine = engine

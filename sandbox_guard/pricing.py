@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -23,6 +23,8 @@ from sandbox_guard.sql.plan import Plan
 from sandbox_guard.sql.planner import digest, plan
 from sandbox_guard.sql.relation import Scan
 from sandbox_guard.sql.walk import nodes
+
+PLANS_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,23 @@ class Priced:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """All that a plan depends on beside policy. Equal where written alike: 1, 1.0 and TRUE are not."""
+
+    written: str
+    sql: str | bytes = field(compare=False)
+    asked: Asked = field(compare=False)
+
+    @classmethod
+    def of(cls, asked: Asked, sql: str | bytes) -> Wording:
+        return cls(
+            repr((sql, sorted(asked.parameters.items()), asked.today, asked.rows_per_unit)), sql, asked
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Pricing:
-    """The policies by which one project's questions are planned and priced."""
+    """The policies by which one project's questions are planned and priced. Made once: it keeps plans."""
 
     policies: Policies
     catalogue: Catalogue
@@ -95,8 +112,7 @@ class Pricing:
 
     def plan(self, asked: Asked, sql: str | bytes | None = None) -> Plan:
         """Of `sql` in place of what was asked, where it is given."""
-        query = parse(asked.text if sql is None else sql, asked.parameters, limits=self.limits)
-        return plan(query, self.catalogue, today=asked.today, rows_per_unit=asked.rows_per_unit)
+        return _planned(self, Wording.of(asked, asked.text if sql is None else sql))
 
     def price(self, asked: Asked, planned: Plan, ask: Ask, versions: Mapping[str, str]) -> Priced:
         """`versions` are those of the datasets that the plan reads."""
@@ -112,6 +128,14 @@ class Pricing:
     def query_delta_units(self, planned: Plan) -> int:
         deltas = [self.policies.populations[b.population].query_delta for b in planned.blocks]
         return int(min(deltas, default=0) * DELTA_UNITS)
+
+
+@lru_cache(PLANS_KEPT)
+def _planned(pricing: Pricing, wording: Wording) -> Plan:
+    """Kept, for a question is mostly asked after its price was, and then at another one."""
+    asked = wording.asked
+    query = parse(wording.sql, asked.parameters, limits=pricing.limits)
+    return plan(query, pricing.catalogue, today=asked.today, rows_per_unit=asked.rows_per_unit)
 
 
 def datasets_read(planned: Plan) -> list[str]:

@@ -35,7 +35,7 @@ from sandbox_guard.ledger.remote import RemoteLedger
 from sandbox_guard.ledger.wire import Asker
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Analysis, Column, Dataset, Policies, Project, Role, Table
-from sandbox_guard.pricing import Asked
+from sandbox_guard.pricing import Asked, Pricing
 from sandbox_guard.release_time import SHARED, VaultCores, known
 from sandbox_guard.sql import functions
 from sandbox_guard.stillness import RUNNING, Frozen, Notebooks
@@ -134,8 +134,7 @@ class Vault:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.policies: Policies = read_policies(config.policies)
-        self.project: Project = self.policies.projects[config.project]
+        self._described_by(read_policies(config.policies))
         self.asker = Asker(member=config.member, project=config.project)
         limits = Limits(threads=config.threads, address_space=config.memory)
         self.data = CurrentData(self._granted(), config.datasets, workers=config.workers, limits=limits)
@@ -154,6 +153,11 @@ class Vault:
             SHARED,
         )
         self.windows = Windows(config.timeout, self.cores.reserved)
+
+    def _described_by(self, policies: Policies) -> None:
+        self.policies = policies
+        self.project: Project = policies.projects[self.config.project]
+        self.pricing = Pricing.of(policies, self.config.project)
 
     def close(self) -> None:
         self.data.close()
@@ -185,7 +189,7 @@ class Vault:
         read = read_policies(self.config.policies)
         if read.digest == self.policies.digest or self.config.project not in read.projects:
             return False
-        self.policies, self.project = read, read.projects[self.config.project]
+        self._described_by(read)
         self.data.described_by(self._granted())
         return True
 
@@ -211,7 +215,7 @@ class Vault:
 
     def _guard(self, engine: Any) -> Guard:
         return Guard(
-            self.policies,
+            self.pricing,
             self.asker,
             self.ledger,
             engine,

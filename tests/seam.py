@@ -43,7 +43,7 @@ from sandbox_guard.policy.document import PolicyError
 from sandbox_guard.policy.files import read_policies
 from sandbox_guard.policy.model import Policies
 from sandbox_guard.policy.terms import compile_terms
-from sandbox_guard.pricing import Asked
+from sandbox_guard.pricing import Asked, Pricing
 from sandbox_guard.privacy.account import to_epsilon
 from sandbox_guard.release_time import VaultCores
 from sandbox_guard.steward.load import load
@@ -171,7 +171,15 @@ def opened(
     ledger.apply(Terms.model_validate(terms), Act(actor="test", reason="seam"))
     project = next(iter(policies.projects.values()))
     asker = Asker(member=next(iter(project.members)), project=project.name)
-    guard = Guard(policies, asker, ledger, engine, LocalFinisher(), cores, windows or Untimed())
+    guard = Guard(
+        Pricing.of(policies, asker.project),
+        asker,
+        ledger,
+        engine,
+        LocalFinisher(),
+        cores,
+        windows or Untimed(),
+    )
     yield Bench(policies, guard, ledger, asker)
     ledger.close()
 

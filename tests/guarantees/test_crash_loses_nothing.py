@@ -34,7 +34,7 @@ from sandbox_guard.ledger.transaction import Transaction, Writer
 from sandbox_guard.ledger.verify import verify
 from sandbox_guard.ledger.wire import Asker, Terms
 from sandbox_guard.policy.terms import compile_terms
-from sandbox_guard.pricing import Asked
+from sandbox_guard.pricing import Asked, Pricing
 from tests import small
 from tests.corpus.make_small import build
 from tests.costs import CORES, Untimed
@@ -357,7 +357,15 @@ def _vault(
     if step is not None:
         _die_at(VAULT_STEPS[step], 1, told)
     ledger = RemoteLedger(address, token, mark=mark)
-    this = Guard(small.policies(), _member(), ledger, InProcess(versions), LocalFinisher(), CORES, Untimed())
+    this = Guard(
+        Pricing.of(small.policies(), _member().project),
+        _member(),
+        ledger,
+        InProcess(versions),
+        LocalFinisher(),
+        CORES,
+        Untimed(),
+    )
     asked = Asked("SELECT count(*) AS n, avg(rate) AS rate FROM loans", "the-request-of-one", epsilon=0.1)
     told.send(("answer", this.answer(asked)))
 

@@ -25,7 +25,7 @@ from sandbox_guard.ledger.store import LedgerStore
 from sandbox_guard.ledger.verify import verify
 from sandbox_guard.ledger.wire import Asker
 from sandbox_guard.policy.model import Role
-from sandbox_guard.pricing import Asked
+from sandbox_guard.pricing import Asked, Pricing
 from sandbox_guard.release_time import VaultCores
 from sandbox_guard.window import Windows
 from tests.costs import COSTS
@@ -59,7 +59,7 @@ def city() -> Iterator[City]:
         with opened(described, engine, home, cores=cores) as ready:
             guards = tuple(
                 Guard(
-                    described,
+                    Pricing.of(described, name),
                     Asker(member=member, project=name),
                     ready.ledger,
                     engine,
