@@ -81,6 +81,9 @@ HOST_COUNTERS = (*(f"/proc/{name}" for name in _IN_PROC.split()), "/sys")
 
 PROCESSORS = Path("/sys/devices/system/cpu")
 
+CORES = "SANDBOX_GUARD_CORES"
+"""Environment variable: the cores that are divided, such as 0-3,6, for a process that itself keeps to some of them."""
+
 
 @dataclass(frozen=True)
 class Container:
@@ -151,10 +154,10 @@ def uid_of(role: Role) -> int:
 
 
 def cores(role: Role) -> str:
-    """Of the cores that this process may use, the upper half are for vaults, the lower for what members run: what a
-    vault does is not to be felt in a notebook. The threads of one core, which slow each other, stay on one side where there
+    """Of all cores, the upper half are for vaults, the lower for what members run: what a vault does is not to be felt
+    in a notebook. The threads of one core, which slow each other, stay on one side where there
     are two cores. On a single thread there is nothing to divide."""
-    usable = sorted(os.sched_getaffinity(0))
+    usable = divided()
     core = {number: _core(number) for number in usable}
     if len(set(core.values())) == 1:
         core = {number: number for number in usable}
@@ -162,6 +165,24 @@ def cores(role: Role) -> str:
     half = len(ordered) // 2
     mine = ordered[half:] if role is Role.VAULT or half == 0 else ordered[:half]
     return ",".join(str(number) for number in usable if core[number] in mine)
+
+
+def divided() -> list[int]:
+    """The cores that vaults and all others divide: those that this process was told of, else that it may use."""
+    told = os.environ.get(CORES)
+    return sorted(_listed(told) if told else os.sched_getaffinity(0))
+
+
+def of_services() -> set[int]:
+    """The cores that the product's own services keep to. One that ran wherever it is quiet would leave the vaults' for
+    the notebooks' whenever a vault works, and a loop in a notebook would feel it come."""
+    return _listed(cores(Role.NOTEBOOK))
+
+
+def _listed(text: str) -> set[int]:
+    """As kernel and engine write them: 0-3,6."""
+    ends = [part.partition("-") for part in text.split(",")]
+    return {number for first, _, last in ends for number in range(int(first), int(last or first) + 1)}
 
 
 def _core(number: int) -> int:

@@ -127,6 +127,8 @@ def serve(name: str) -> None:
             f"No service {name}, there are: {', '.join(every)}.",
         )
     service = every[name](settings)
+    if own := _cores(settings):
+        os.sched_setaffinity(0, own)
     os.execve(service.command[0], service.command, dict(service.environment))
 
 
@@ -264,7 +266,7 @@ async def _serve(settings: Settings, policies: Policies, passed_over: list[backe
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
-    supervisor = Supervisor(ROOT, settings.home / "log", _report_end)
+    supervisor = Supervisor(ROOT, settings.home / "log", _report_end, _cores(settings))
     starting = asyncio.create_task(_start(settings, policies, supervisor))
     stopped = asyncio.create_task(stopping.wait())
     try:
@@ -371,6 +373,11 @@ def services(settings: Settings) -> Services:
     )
 
 
+def _cores(settings: Settings) -> set[int]:
+    """Those that services keep to; none named where vaults have no cores of their own."""
+    return containers.of_services() if settings.backend == "docker" else set()
+
+
 def _bare(settings: Settings) -> dict[str, str]:
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
@@ -380,6 +387,8 @@ def _bare(settings: Settings) -> dict[str, str]:
         # A container has no zone but what it is told.
         **({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}),
         **settings.environment(),
+        # A hub that keeps to its own cores divides all of them still.
+        containers.CORES: ",".join(map(str, containers.divided())),
     }
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,11 +48,18 @@ class DidNotStart(Exception):
 class Supervisor:
     """Services in the order in which they need each other; stopped in the reverse order."""
 
-    def __init__(self, directory: Path, logs: Path, report: Callable[[str, str], None]) -> None:
-        """`report(service, log)` is told of every unexpected end."""
+    def __init__(
+        self,
+        directory: Path,
+        logs: Path,
+        report: Callable[[str, str], None],
+        cores: Collection[int] = (),
+    ) -> None:
+        """`report(service, log)` is told of every unexpected end. Services run on `cores` alone, if any are named."""
         self._directory = directory
         self._logs = logs
         self._report = report
+        self._cores = cores
         self._running: dict[str, tuple[Service, asyncio.subprocess.Process]] = {}
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -99,11 +105,16 @@ class Supervisor:
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
-                # SIGTERM, so that a hub whose launcher was killed still stops its sandboxes.
-                preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),
+                preexec_fn=self._between_fork_and_exec,
             )
         self._running[service.name] = (service, process)
         return process
+
+    def _between_fork_and_exec(self) -> None:
+        # SIGTERM, so that a hub whose launcher was killed still stops its sandboxes.
+        die_with_parent(signal.SIGTERM)
+        if self._cores:
+            os.sched_setaffinity(0, self._cores)
 
     async def _watch(self, service: Service) -> None:
         failures = 0

@@ -7,6 +7,7 @@ made again where the one protection against it is missing, and must work there: 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections import Counter
@@ -130,6 +131,21 @@ def test_only_the_protection_seals_it(protection: str, setting: Setting) -> None
     with control(setting, CONTROLS[protection]) as container:
         seen = tried(container, names, facts, LONG)
     assert {name: evidence for name, (outcome, evidence) in seen.items() if outcome != "worked"} == {}
+
+
+def test_no_service_leaves_a_vaults_core_for_a_notebooks_when_the_vault_works(
+    hub: Hub, setting: Setting
+) -> None:
+    """None runs on it in the first place."""
+    launched = hub.product.launcher.pid
+    services = [
+        number
+        for number, command in processes(hub.product.environment).items()
+        if number != launched and "hub.launcher" not in command
+    ]
+    assert len(services) >= len(("proxy", "ledger", "hub", "portal", "relay"))
+    for number in services:
+        assert not os.sched_getaffinity(number) & set(setting.facts["vault_cores"]), number
 
 
 def test_the_way_to_the_vault_is_open(setting: Setting) -> None:

@@ -64,6 +64,20 @@ def test_the_threads_of_one_core_stay_together(
     assert (containers.cores(Role.NOTEBOOK), containers.cores(Role.VAULT)) == (notebooks, vaults)
 
 
+def test_services_keep_off_the_vaults_cores_and_divide_them_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(containers, "PROCESSORS", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+    vaults = containers.cores(Role.VAULT)
+    own = containers.of_services()
+    assert own and own.isdisjoint(map(int, vaults.split(",")))
+    # As in a hub that was started so.
+    monkeypatch.setenv(containers.CORES, "0-2,3")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: own)
+    assert containers.cores(Role.VAULT) == vaults
+
+
 def test_only_notebooks_are_kept_from_the_hosts_counters() -> None:
     notebook, vault = (json.loads(seccomp.profile(trusted=trusted)) for trusted in (False, True))
 
