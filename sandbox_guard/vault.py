@@ -152,7 +152,9 @@ class Vault:
             known(config.rates, limits),
             SHARED,
         )
-        self.windows = Windows(config.timeout, self.cores.reserved)
+        self.windows = Windows(
+            config.timeout, self.cores.reserved, config.threads if self.cores.reserved else 0
+        )
 
     def _described_by(self, policies: Policies) -> None:
         self.policies = policies

@@ -10,7 +10,9 @@ that is set back moves nothing.
 
 from __future__ import annotations
 
+import hashlib
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +26,9 @@ from sandbox_guard.release import Finish, Rows
 DOUBLINGS = 2
 """An answer that is not ready after T leaves at 2 T, or at 4 T; what is not ready by then is a Fault."""
 
+_TURNS = 500
+"""Of a loop in C: fractions of a millisecond."""
+
 PATIENCE = 60.0
 """Seconds that work may take at least, where cores are not reserved: there a busy machine is no reason to fail."""
 
@@ -33,6 +38,22 @@ def wait_until(moment: float) -> None:
         time.sleep(left)
 
 
+def work_until(moment: float, cores: int) -> None:
+    """Waits, and lets the cores rest no sooner."""
+
+    def work() -> None:
+        while time.monotonic() < moment:
+            # Without Python's lock, so that the rest of this process goes on.
+            hashlib.pbkdf2_hmac("sha256", b"", b"", _TURNS)
+
+    others = [threading.Thread(target=work, daemon=True) for _ in range(cores - 1)]
+    for other in others:
+        other.start()
+    work()
+    for other in others:
+        other.join()
+
+
 @dataclass
 class Window:
     """From `start`, `seconds` long, and doubled while work goes on."""
@@ -40,6 +61,9 @@ class Window:
     start: float
     seconds: float
     doublings: int = DOUBLINGS
+    cores: int = 0
+    """That are kept at work until the release. Cores that rested as soon as the work is done would tell it: whatever else
+    runs on the host comes to them from the notebooks' cores, which a busy loop there feels."""
     leaves: float | None = None
     """Set once the work is done, whenever that is: the next limit from then."""
 
@@ -52,7 +76,10 @@ class Window:
         often than `doublings` is too late for an answer."""
         overruns = _doublings((time.monotonic() - self.start) / self.seconds)
         self.leaves = self.start + self.seconds * float(2**overruns)
-        wait_until(self.leaves)
+        if self.cores:
+            work_until(self.leaves, self.cores)
+        else:
+            wait_until(self.leaves)
         return overruns
 
     def silence(self) -> float:
@@ -93,6 +120,8 @@ class Windows:
     """Seconds for a statement of a question that reads nothing private."""
     reserved: bool = True
     """Are the cores for vaults alone?"""
+    cores: int = 0
+    """How many are kept at work until a release."""
     _open: Window | None = field(default=None)
 
     @contextmanager
@@ -103,7 +132,7 @@ class Windows:
             return
         seconds = reserved.milliseconds / 1000
         doublings = DOUBLINGS if self.reserved else max(DOUBLINGS, _doublings(PATIENCE / seconds))
-        window = Window(time.monotonic() + reserved.wait / 1000, seconds, doublings)
+        window = Window(time.monotonic() + reserved.wait / 1000, seconds, doublings, self.cores)
         self._open = window
         try:
             wait_until(window.start)

@@ -50,6 +50,14 @@ def test_where_cores_are_not_reserved_a_busy_machine_is_no_reason_to_fail() -> N
         assert window.leave() == 0
 
 
+def test_cores_that_have_done_their_work_rest_no_sooner_than_the_release() -> None:
+    with Windows(cores=1).open(reserved()) as window:
+        begun, worked = time.monotonic(), time.process_time()
+        assert window.leave() == 0
+        # Less than all of the time, where others want the core too.
+        assert time.process_time() - worked > 0.3 * (time.monotonic() - begun)
+
+
 def test_what_is_public_leaves_when_it_is_ready() -> None:
     windows = Windows(timeout=7)
     with windows.open(None) as window:
