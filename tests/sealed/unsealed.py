@@ -1,5 +1,7 @@
-"""A vault that lacks one seal of time, in the container of the real one and beside it. Runs there until its input ends.
+"""A vault that lacks a seal of time, in the container of the real one and beside it. Runs there until its input ends.
 
+python unsealed.py PORT work               its cores rest when the work is done, as in the two below: a core that works on
+                                           until the release seals by itself most of what others do
 python unsealed.py PORT "release time"     answers leave, and the slot is free, when the work is done
 python unsealed.py PORT silence            other requests are answered meanwhile
 """
@@ -27,12 +29,20 @@ class Untimed(Windows):
         yield Unlimited(self.timeout)
 
 
+def resting(timeout: float, reserved: bool, cores: int) -> Windows:
+    return Windows(timeout, reserved)
+
+
 class Talking(vault.Silence):
     async def _kept(self) -> None:
         pass
 
 
-INSTEAD = {"release time": ("Windows", Untimed), "silence": ("Silence", Talking)}
+INSTEAD: dict[str, dict[str, object]] = {
+    "work": {"Windows": resting},
+    "release time": {"Windows": Untimed},
+    "silence": {"Windows": resting, "Silence": Talking},
+}
 
 
 def until_the_input_ends() -> None:
@@ -42,7 +52,8 @@ def until_the_input_ends() -> None:
 
 def main() -> None:
     port, seal = sys.argv[1:]
-    setattr(vault, *INSTEAD[seal])
+    for name, other in INSTEAD[seal].items():
+        setattr(vault, name, other)
     config = json.loads(Path(os.environ["SANDBOX_GUARD_VAULT_CONFIG"]).read_text("utf-8"))
     config["listen"]["port"] = int(port)
     changed = Path("/tmp") / f"{port}.json"
