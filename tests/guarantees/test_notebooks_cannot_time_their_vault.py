@@ -1,7 +1,8 @@
-"""From inside a notebook nothing tells whether its vault works for milliseconds or for seconds, under one T.
+"""From inside a notebook nothing tells whether its vault works for milliseconds or a hundred times as long, under one T.
 
-A real pair on Docker. One question has one T, and takes the vault 2 s about a firm that has as many deals as there may
-be, and 5 ms about a firm with one deal, beside its planning. A script in the notebook (tests/sealed/clock.py) asks it
+A real pair on Docker. One question has one T, and takes the vault 0.6 s about a firm that has as many deals as there may
+be (so many on the machine of the figures in docs/guarantees.md; it goes with the fourth power of DEALS, as T does), and 5 ms
+about a firm with one deal, beside its planning. A script in the notebook (tests/sealed/clock.py) asks it
 about either, as a coin falls, and watches all that it can. Then the same script where one seal is missing, which it
 must notice: counters unmasked; its loop on the vault's own cores; a vault that is not silent; one that does not wait. In
 each of these the vault's cores rest when its work is done: that they do not is a seal beside each of the others.

@@ -41,7 +41,7 @@ SLICE = 0.01
 PARTS = 5
 ENTRIES = 2**22
 """Of 8 bytes, in the table that is read: more than a core's own caches hold."""
-PAUSES = {"/health": 0.03, "/estimate": 0.25}
+PAUSES = {"/health": 0.03, "/estimate": 0.1}
 """Seconds between two requests of a kind: more of them would take a vault that is not silent the time for its work, since
 an estimate works for tens of milliseconds."""
 BEFORE = 0.1
