@@ -174,7 +174,9 @@ class Budget(Viewed):
                     pick(level.get("title")) or str(level["name"]),
                     Bar(level["percent_left"]),
                     number(level.get("typical_left")),
-                    f"({level['epsilon']:.3g}, {level['epsilon_delta']:.1g})",
+                    f"({level['epsilon']:.3g}, {level['epsilon_delta']:.1g})"
+                    if level["epsilon"]
+                    else say("none_spent"),
                 ]
                 for population in self.populations
                 for level in population["levels"]

@@ -63,8 +63,11 @@ class Column:
         return _series(self.values, self.type)
 
     def bound(self, values: Sequence[Any]) -> pd.Series[Any]:
-        """`low` or `high` as numbers. A bound may be fractional where the value is not."""
-        return pd.Series(pd.to_numeric(pd.Series(values, dtype="object")), dtype="float64")
+        """`low` or `high` as numbers: whole ones where the values are and no bound is fractional."""
+        bounds = pd.Series(pd.to_numeric(pd.Series(values, dtype="object")), dtype="float64")
+        if self.type != "integer" or not (bounds.isna() | (bounds % 1 == 0)).all():
+            return bounds
+        return bounds.astype("Int64" if bounds.isna().any() else "int64")
 
 
 @dataclass(frozen=True)

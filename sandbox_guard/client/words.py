@@ -269,6 +269,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "name": ("名称", "Name"),
     "left": ("剩余", "Left"),
     "typical_left": ("约可再问", "Typical questions left"),
+    "none_spent": ("尚无", "nothing yet"),
     "spent_so_far": ("累计 (ε, δ)", "Spent so far (ε, δ)"),
     "level_member": ("个人", "your own"),
     "level_project": ("项目", "project"),
