@@ -15,6 +15,7 @@ from IPython.core.completer import (
 
 from sandbox_guard.client.dictionary import Catalogue, Table
 from sandbox_guard.client.errors import Error
+from sandbox_guard.client.options import OPTIONS
 
 # fmt: off
 KEYWORDS = (
@@ -52,8 +53,6 @@ def complete(before: str, whole: str, catalogue: Catalogue) -> tuple[str, list[t
     """What was typed of the last word, and what may stand there, with its kind."""
     line = before.rsplit("\n", 1)[-1]
     if "\n" not in before and (option := re.search(r"(?:^|\s)(--[\w-]*)$", line)):
-        from sandbox_guard.client.magic import OPTIONS
-
         return option[1], _starting(option[1], ((o, "option") for o in OPTIONS._option_string_actions))
     near = _near(whole, catalogue)
     if value := _VALUE.search(before):
