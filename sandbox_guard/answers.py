@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 
 from sandbox_guard.errors import Text
 from sandbox_guard.intervals import Floats, Intervals, Spread, gaussian_scale
-from sandbox_guard.ledger.wire import Amount, Balance, Release, Spend
+from sandbox_guard.ledger.wire import Amount, Balance, Guarantee, Release, Spend
 from sandbox_guard.policy.model import DELTA_UNITS, RHO_UNITS, Policies
 from sandbox_guard.privacy.account import to_epsilon
 from sandbox_guard.privacy.mechanism import Gaussian
@@ -207,7 +207,7 @@ def more_like(spends: tuple[Spend, ...], balances: tuple[Balance, ...], datasets
     return int(min(fits))
 
 
-def budget(balances: tuple[Balance, ...], policies: Policies, typical: int) -> dict[str, Any]:
+def budget(balances: tuple[Guarantee, ...], policies: Policies, typical: int) -> dict[str, Any]:
     """All levels of each population (Architecture: Budget)."""
     populations = policies.populations
     names = sorted({b.account.population for b in balances})
@@ -224,7 +224,7 @@ def budget(balances: tuple[Balance, ...], policies: Policies, typical: int) -> d
     }
 
 
-def _level(balance: Balance, policies: Policies, typical: int) -> dict[str, Any]:
+def _level(balance: Guarantee, policies: Policies, typical: int) -> dict[str, Any]:
     account = balance.account
     titled = {
         "population": policies.populations.get(account.population),

@@ -216,7 +216,7 @@ class Guard:
     # ------------------------------------------------------------------------------ budget
 
     def budget(self) -> dict[str, Any]:
-        return answers.budget(self.ledger.balances(self.asker), self.policies, self._default_rho())
+        return answers.budget(self.ledger.guarantees(self.asker), self.policies, self._default_rho())
 
     def history(self) -> dict[str, Any]:
         balances = self.ledger.balances(self.asker)

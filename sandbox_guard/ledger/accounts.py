@@ -26,7 +26,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sandbox_guard.errors import Refused
 from sandbox_guard.ledger.schema import Budget, table
 from sandbox_guard.ledger.verify import account_key, accounts_charged
-from sandbox_guard.ledger.wire import AccountCap, Amount, Asker, Balance, Spend
+from sandbox_guard.ledger.wire import AccountCap, Amount, Asker, Balance, Guarantee, Spend
 
 ToEpsilon = Callable[[int, int], tuple[float, float]]
 """(rho, delta) in micro-units to the (epsilon, delta) they amount to; `privacy` has it, the composition
@@ -154,11 +154,7 @@ def renew(connection: Connection, account: str) -> Amount:
     return Amount(rho=budget.spent_rho, delta=budget.spent_delta)
 
 
-def balance_of(budget: Row[Any], to_epsilon: ToEpsilon) -> Balance:
-    """Epsilon counts earlier terms too: a renewal does not make what came out forgotten."""
-    epsilon, epsilon_delta = to_epsilon(
-        budget.spent_rho + budget.renewed_rho, budget.spent_delta + budget.renewed_delta
-    )
+def balance_of(budget: Row[Any]) -> Balance:
     return Balance(
         account=AccountCap(
             level=budget.level,
@@ -170,6 +166,18 @@ def balance_of(budget: Row[Any], to_epsilon: ToEpsilon) -> Balance:
         ),
         spent=Amount(rho=budget.spent_rho, delta=budget.spent_delta),
         renewed=Amount(rho=budget.renewed_rho, delta=budget.renewed_delta),
+    )
+
+
+def guarantee_of(balance: Balance, to_epsilon: ToEpsilon) -> Guarantee:
+    """Earlier terms count: a renewal does not make what came out forgotten."""
+    epsilon, delta = to_epsilon(
+        balance.spent.rho + balance.renewed.rho, balance.spent.delta + balance.renewed.delta
+    )
+    return Guarantee(
+        account=balance.account,
+        spent=balance.spent,
+        renewed=balance.renewed,
         epsilon=epsilon,
-        epsilon_delta=epsilon_delta,
+        epsilon_delta=delta,
     )

@@ -17,6 +17,7 @@ from sandbox_guard.ledger.wire import (
     Balance,
     Charge,
     ChargeRequest,
+    Guarantee,
     Mark,
     Question,
     RefusalReport,
@@ -35,6 +36,7 @@ _RELEASE: TypeAdapter[Release | None] = TypeAdapter(Release | None)
 _CHARGE = TypeAdapter(Charge)
 _PUBLISHED = TypeAdapter(Release)
 _BALANCES: TypeAdapter[tuple[Balance, ...]] = TypeAdapter(tuple[Balance, ...])
+_GUARANTEES: TypeAdapter[tuple[Guarantee, ...]] = TypeAdapter(tuple[Guarantee, ...])
 _HISTORY: TypeAdapter[tuple[Release, ...]] = TypeAdapter(tuple[Release, ...])
 
 
@@ -76,6 +78,9 @@ class RemoteLedger:
 
     def balances(self, asker: Asker) -> tuple[Balance, ...]:
         return self._call(_BALANCES, "GET", "/v1/balances", None)
+
+    def guarantees(self, asker: Asker) -> tuple[Guarantee, ...]:
+        return self._call(_GUARANTEES, "GET", "/v1/guarantees", None)
 
     def history(self, asker: Asker) -> tuple[Release, ...]:
         return self._call(_HISTORY, "GET", "/v1/history", None)

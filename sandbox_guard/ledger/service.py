@@ -52,6 +52,7 @@ from sandbox_guard.ledger.wire import (
     Download,
     EntryFilter,
     EntryPage,
+    Guarantee,
     Mark,
     Message,
     Question,
@@ -90,6 +91,7 @@ SCOPES: Mapping[str, frozenset[Caller]] = {
         ("POST /v1/charges/{charge_id}/fault", VAULT),
         ("POST /v1/refusals", VAULT),
         ("GET /v1/balances", VAULT),
+        ("GET /v1/guarantees", VAULT),
         ("GET /v1/history", VAULT),
         # sandboxes come and go
         ("POST /v1/sandboxes", HUB),
@@ -376,6 +378,11 @@ def _add_vault_calls(app: APIRouter, store: LedgerStore) -> None:
         """The member's own budgets and those above them."""
         return store.balances(asker)
 
+    @app.get("/v1/guarantees")
+    def guarantees(asker: Own) -> tuple[Guarantee, ...]:
+        """The same, with what they amount to."""
+        return store.guarantees(asker)
+
     @app.get("/v1/history")
     def history(asker: Own) -> tuple[Release, ...]:
         """What the project has been released, newest first."""
@@ -436,9 +443,9 @@ def _add_reading_calls(app: APIRouter, store: LedgerStore) -> None:
         return store.standings()
 
     @app.get("/v1/accounts")
-    def accounts() -> tuple[Balance, ...]:
+    def accounts() -> tuple[Guarantee, ...]:
         """Every budget."""
-        return store.all_balances()
+        return store.all_guarantees()
 
     @app.get("/v1/entries")
     def entries(wanted: Annotated[EntryFilter, Query()]) -> EntryPage:

@@ -38,6 +38,7 @@ from sandbox_guard.ledger.wire import (
     EntryFilter,
     EntryKind,
     EntryPage,
+    Guarantee,
     Mark,
     ProjectTerms,
     Question,
@@ -211,6 +212,9 @@ class LedgerStore:
                 raise Refused("access.not_member", member=asker.member, project=asker.project)
             return self._balances(connection, asker, terms)
 
+    def guarantees(self, asker: Asker) -> tuple[Guarantee, ...]:
+        return tuple(accounts.guarantee_of(b, self._to_epsilon) for b in self.balances(asker))
+
     def history(self, asker: Asker) -> tuple[Release, ...]:
         with self._reading() as connection:
             terms = access.admit(connection, asker, self._now(connection))
@@ -371,10 +375,12 @@ class LedgerStore:
                 for row in rows
             )
 
-    def all_balances(self) -> tuple[Balance, ...]:
+    def all_guarantees(self) -> tuple[Guarantee, ...]:
         with self._reading() as connection:
-            budgets = connection.execute(select(schema.Budget.__table__).order_by(schema.Budget.account))
-            return tuple(accounts.balance_of(budget, self._to_epsilon) for budget in budgets)
+            budgets = connection.execute(
+                select(schema.Budget.__table__).order_by(schema.Budget.account)
+            ).all()
+        return tuple(accounts.guarantee_of(accounts.balance_of(b), self._to_epsilon) for b in budgets)
 
     def entries(self, wanted: EntryFilter) -> EntryPage:
         with self._reading() as connection:
@@ -464,7 +470,7 @@ class LedgerStore:
             *(b for b in budgets if b.level == "population" and b.population in populations),
         ]
         shown.sort(key=lambda b: (b.population, -accounts.LEVELS.index(b.level), b.account))
-        return tuple(accounts.balance_of(budget, self._to_epsilon) for budget in shown)
+        return tuple(map(accounts.balance_of, shown))
 
 
 _HASH_OF = select(schema.Entry.leaf_hash).where(schema.Entry.position == bindparam("position"))

@@ -214,8 +214,13 @@ class Balance(Message):
     spent: Amount
     renewed: Amount = Amount(rho=0, delta=0)
     """Spent in earlier terms: stays in the displayed (epsilon, delta)."""
+
+
+class Guarantee(Balance):
+    """What all spending of this account amounts to, earlier terms included: (epsilon, epsilon_delta)-DP. Finding it
+    takes milliseconds, so it is not with every balance."""
+
     epsilon: float
-    """What all spending of this account amounts to, at `epsilon_delta`."""
     epsilon_delta: float
 
 
@@ -347,6 +352,9 @@ class Ledger(Protocol):
 
     def balances(self, asker: Asker) -> tuple[Balance, ...]:
         """The member's own accounts and those above them."""
+
+    def guarantees(self, asker: Asker) -> tuple[Guarantee, ...]:
+        """The same, with what they amount to."""
 
     def history(self, asker: Asker) -> tuple[Release, ...]:
         """What this project has been released, newest first."""

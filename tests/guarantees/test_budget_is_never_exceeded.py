@@ -198,7 +198,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def the_balances_are_the_models(self) -> None:
-        balances = {b.account.model_dump_json(exclude={"cap"}): b for b in self.ledger.all_balances()}
+        balances = {b.account.model_dump_json(exclude={"cap"}): b for b in self.ledger.all_guarantees()}
         assert all(b.spent.rho <= b.account.cap.rho for b in balances.values())
         assert sum(b.spent.rho for b in balances.values()) == sum(self.spent.values())
         assert sum(b.spent.delta for b in balances.values()) == sum(self.spent_delta.values())

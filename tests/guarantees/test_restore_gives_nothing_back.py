@@ -105,7 +105,7 @@ def test_a_release_that_was_lost_cannot_be_drawn_again(
 def test_without_them_every_budget_counts_as_spent(ledger: LedgerStore, set_back: Callable[[], int]) -> None:
     mark = set_back()
     reopen(ledger, ACT, highest_mark=mark)
-    assert all(b.spent == b.account.cap for b in ledger.all_balances())
+    assert all(b.spent == b.account.cap for b in ledger.all_guarantees())
     with refused("budget.member"):
         ledger.charge(ALICE, request(rho=1))
     entry = ledger.entries(EntryFilter(kind=EntryKind.RESTORE)).entries[0]

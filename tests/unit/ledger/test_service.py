@@ -68,6 +68,7 @@ def test_a_vault_does_its_work_over_http_as_in_process(ledger: LedgerStore, vaul
     assert vault.find(ALICE, asked.question) == release
     assert vault.history(ALICE) == ledger.history(ALICE) == (release,)
     assert vault.balances(ALICE) == ledger.balances(ALICE)
+    assert vault.guarantees(ALICE) == ledger.guarantees(ALICE)
     vault.refuse(ALICE, RefusalReport(request_id="r", sql="x", code="sql.unknown", policy_digest="a" * 64))
     assert ledger.entries(EntryFilter(code="sql.unknown")).entries[0].actor == "alice"
 

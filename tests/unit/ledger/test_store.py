@@ -324,7 +324,7 @@ def test_a_renewal_frees_the_budget_and_is_remembered(ledger: LedgerStore) -> No
         ledger.charge(ALICE, request(rho=1))
     ledger.renew("member/alice/credit/firms", ACT)
     ledger.charge(ALICE, request(rho=50))
-    mine = ledger.balances(ALICE)[0]
+    mine = ledger.guarantees(ALICE)[0]
     assert (mine.spent.rho, mine.renewed.rho) == (50, 250)
     assert mine.epsilon == pytest.approx(300e-9)
     assert verify(ledger.export(), ledger.public_key).good

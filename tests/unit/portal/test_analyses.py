@@ -24,7 +24,7 @@ def hidden(page: str) -> dict[str, str]:
 
 def spent(portal: Portal) -> int:
     """By bank1, in units of account."""
-    return sum(b.spent.rho for b in portal.ledger.all_balances() if b.account.member == "bank1")
+    return sum(b.spent.rho for b in portal.ledger.all_guarantees() if b.account.member == "bank1")
 
 
 def charges(portal: Portal) -> int:
