@@ -47,6 +47,9 @@ HUB_PORT = 8081
 STOP_SECONDS = 3
 """What a half may take to end by itself: the vault's work in flight is finished later under the same charge."""
 
+RESTARTS, RESTARTS_WITHIN = 3, 600.0
+"""How often a vault that ended starts again, within how many seconds."""
+
 _ENDINGS = {Role.VAULT.value: life.VAULT_ENDED, Role.NOTEBOOK.value: life.NOTEBOOK_ENDED}
 
 _STATE = Path("/home/guard")
@@ -67,6 +70,7 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
         # What the notebook calls the hub.
         self.hub_connect_url = f"http://gate:{HUB_PORT}"
         self._kind = Kind.NOTEBOOK
+        self._restarts: list[float] = []
 
     # -------------------------------------------------------------------------------- the hub calls
 
@@ -91,8 +95,8 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
             raise
 
     async def poll(self) -> int | str | None:
-        """None while every container of the pair runs. A pair of which one has ended is removed: the hub calls
-        `stop` only for what still runs."""
+        """None while every container of the pair runs, or does again. A pair of which one has ended is removed: the hub
+        calls `stop` only for what still runs."""
         found = await self._found()
         if not found:
             return 0
@@ -103,6 +107,8 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
             if why:
                 await self._remove()
             return why or None
+        if await self._vault_goes_on(found, ended):
+            return None
         roles = ", ".join(f"{each['Labels'][ROLE]}: {each['Status']}" for each in ended)
         self.log.warning("%s: ended (%s)", self._log_name, roles)
         for each in ended:
@@ -111,6 +117,32 @@ class DockerPairSpawner(Sandboxed, DockerSpawner):  # type: ignore[misc]
                 self.ended(why_ended)
         await self._remove()
         return roles or "incomplete"
+
+    async def _vault_goes_on(self, found: list[dict[str, Any]], ended: list[dict[str, Any]]) -> bool:
+        """A vault that ended under its notebook starts again as what it was: with its addresses, its mounts and its
+        token, so that whoever works in the notebook loses nothing. Not for ever: one that ends over and over ends its pair."""
+        roles = {Role(each["Labels"][ROLE]) for each in found}
+        if [each["Labels"][ROLE] for each in ended] != [Role.VAULT] or roles != set(_roles(Kind.NOTEBOOK)):
+            return False
+        # What ends as the hub starts or stops it is no crash.
+        if self.pending in ("spawn", "stop"):
+            return False
+        now = time.monotonic()
+        self._restarts = [when for when in self._restarts if now - when < RESTARTS_WITHIN]
+        if len(self._restarts) == RESTARTS:
+            return False
+        self._restarts.append(now)
+        (vault,) = ended
+        self.log.warning("%s: its vault ended (%s), and starts again", self._log_name, vault["Status"])
+        await self._keep_log(vault)
+        # Whom it held still while it worked.
+        await freezer().forget(self.pair)
+        try:
+            await self.docker("start", vault["Id"])
+        except DockerException as error:
+            self.log.error("%s: its vault did not start again: %s", self._log_name, error)
+            return False
+        return True
 
     async def _go_on(self, found: list[dict[str, Any]]) -> None:
         """What is paused for nobody: the hub was killed, or the vault that asked for it."""

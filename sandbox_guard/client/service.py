@@ -53,6 +53,8 @@ class Service:
             trust_env=False,
         )
         self._unfinished: dict[str, str] = {}
+        self.lost = False
+        """Did the last try find no vault?"""
 
     @staticmethod
     def from_environment() -> Service:
@@ -103,10 +105,12 @@ class Service:
             try:
                 response = self._http.request(method, path, json=body)
             except httpx.TransportError as error:
+                self.lost = True
                 if pause is None:
                     raise Unreachable() from error
             else:
-                if response.status_code not in GONE:
+                self.lost = response.status_code in GONE
+                if not self.lost:
                     return _read(response, (body or {}).get("sql"))
                 if pause is None:
                     raise Unreachable()

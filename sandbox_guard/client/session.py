@@ -174,7 +174,7 @@ class Session:
             expected = self.service.glimpse(estimate, body)
             return None if expected is None or expected.get("free") else expected.get("seconds")
 
-        with waiting.shown(due):
+        with waiting.shown(due, lambda: self.service.lost):
             return self._result(self.service.ask(path, body))
 
     def _result(self, body: Mapping[str, Any]) -> Result:

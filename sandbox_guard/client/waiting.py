@@ -21,14 +21,15 @@ _LINE: Final = "color:var(--jp-ui-font-color1,#444);opacity:.85;margin:.15em 0;f
 
 
 @contextmanager
-def shown(due: Callable[[], float | None]) -> Iterator[None]:
-    """Around a question. `due()`: seconds until its answer leaves, asked only where somebody can see it."""
+def shown(due: Callable[[], float | None], lost: Callable[[], bool]) -> Iterator[None]:
+    """Around a question. `due()`: seconds until its answer leaves, asked only where somebody can see it.
+    `lost()`: is there nobody just now who would answer?"""
     if not _in_a_notebook():
         yield
         return
     expected = due()
     answered = threading.Event()
-    teller = threading.Thread(target=_tell, args=(expected, answered), daemon=True)
+    teller = threading.Thread(target=_tell, args=(expected, lost, answered), daemon=True)
     teller.start()
     try:
         yield
@@ -37,8 +38,10 @@ def shown(due: Callable[[], float | None]) -> Iterator[None]:
         teller.join()
 
 
-def said(waited: float, due: float | None) -> str:
+def said(waited: float, due: float | None, lost: bool = False) -> str:
     """What a person who has waited so long may know."""
+    if lost:
+        return say("waiting_lost", waited=f"{waited:.0f}")
     if due is None:
         return say("waiting", waited=f"{waited:.0f}")
     if waited < due:
@@ -46,15 +49,15 @@ def said(waited: float, due: float | None) -> str:
     return say("waiting_queued", waited=f"{waited:.0f}")
 
 
-def _tell(due: float | None, answered: threading.Event) -> None:
+def _tell(due: float | None, lost: Callable[[], bool], answered: threading.Event) -> None:
     started = time.monotonic()
     if answered.wait(PATIENCE):
         return
     from IPython.display import display
 
-    line = display(_bundle(said(PATIENCE, due)), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+    line = display(_bundle(said(PATIENCE, due, lost())), raw=True, display_id=True)  # type: ignore[no-untyped-call]
     while not answered.wait(1):
-        line.update(_bundle(said(time.monotonic() - started, due)), raw=True)
+        line.update(_bundle(said(time.monotonic() - started, due, lost())), raw=True)
     line.update({"text/html": "", "text/plain": ""}, raw=True)
 
 

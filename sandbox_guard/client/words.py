@@ -172,6 +172,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "已提交，正在排队：别的问题先到（已等 {waited} 秒）。",
         "Submitted and queued behind other questions ({waited} s so far).",
     ),
+    "waiting_lost": (
+        "查询服务意外退出，系统会重新启动它并再次提交（已等 {waited} 秒）。笔记本中的内容不受影响，也不会重复计费。",
+        "The query service ended; it is started again and asked anew ({waited} s so far). Nothing here is lost or charged twice.",
+    ),
     # the sample
     "sample": (
         "样本数据集上的试运行：虚构数据，精确计算，不计费，与真实数据无关。",

@@ -50,3 +50,4 @@ def test_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "due in about 2 s" in waiting.said(1, 3.2)
     assert "queued" in waiting.said(4, 3.2)
     assert "3 s so far" in waiting.said(3, None)
+    assert "lost or charged twice" in waiting.said(4, 3.2, lost=True)
