@@ -327,10 +327,14 @@ class Evaluator:
     def _steps(self, measure: Measure, row: Row) -> int:
         value = measure.values[0]
         fixed = scalars.as_fixed(value, measure.step)
-        if fixed is not None:
-            count = self.expr(fixed, row)
+        halved = scalars.halvings(value, measure.step)
+        if fixed is not None or halved is not None:
+            count = self.expr(value if fixed is None else fixed, row)
             if count is None:
                 return 0
+            if fixed is None:
+                assert halved is not None
+                count = (count + 2 ** (halved - 1)) // 2**halved
         else:
             number = self.expr(scalars.as_double(value), row)
             if number is None:

@@ -152,6 +152,17 @@ def as_fixed(expr: Expr, scale: Fraction) -> Expr | None:
     return Apply("rescale", (expr,), replace(expr.domain, type=Type.REAL), scale)
 
 
+def halvings(expr: Expr, scale: Fraction) -> int | None:
+    """How often the integer that it is stored or computed as is halved to count `scale`; None where that is no whole
+    number from 1, or the integer is not known to fit."""
+    source = unit(expr)
+    if source is None or isinstance(expr, Constant) or not _count(expr, source).within(bounds.MOST_INTEGER):
+        return None
+    times = scale / source
+    power = times.numerator.bit_length() - 1
+    return power if 1 <= power < 62 and times == 2**power else None
+
+
 def as_double(expr: Expr) -> Expr:
     """The same number as a DOUBLE."""
     if isinstance(expr, Constant):

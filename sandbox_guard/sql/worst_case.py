@@ -52,7 +52,7 @@ from sandbox_guard.sql.relation import (
     Type,
     WindowOf,
 )
-from sandbox_guard.sql.scalars import as_fixed
+from sandbox_guard.sql.scalars import as_fixed, halvings
 from sandbox_guard.sql.stored import one_row_per_unit, within
 from sandbox_guard.sql.walk import nodes
 
@@ -221,6 +221,9 @@ def _taken(measure: Measure, block: Block, rows: int) -> Work:
             return Work(comparisons=rows)  # of the flag of each unit's one row; other ways have a table
         case MeasureKind.SUM | MeasureKind.SUM_DISTINCT:
             fixed = as_fixed(measure.values[0], measure.step)
+            if halvings(measure.values[0], measure.step) is not None:
+                written_again = 2 * _parts(measure.values)
+                return Work(arithmetic=_times(rows, 3), comparisons=_times(rows, 3), parts=written_again)
             if fixed is None:  # scaled, rounded and cast; clamped by `greatest` and `least`
                 return Work(arithmetic=_times(rows, 7), expressions=_times(rows, 2))
             clamps = 0 if within(measure, fixed, block.source) else 3
