@@ -38,8 +38,7 @@ from sandbox_guard.policy.terms import compile_terms
 from sandbox_guard.pricing import Asked, Pricing
 from sandbox_guard.privacy.account import rho_for_epsilon, to_epsilon
 from sandbox_guard.privacy.mechanism import Gaussian, Laplace
-from sandbox_guard.release_time import Costs, VaultCores, calibrated, release_time
-from sandbox_guard.sql.plan import Plan
+from sandbox_guard.release_time import Costs, VaultCores, calibrated
 from sandbox_guard.steward.load import load
 from sandbox_guard.window import Unlimited, Window, Windows
 
@@ -280,8 +279,7 @@ def measured(
         clamped.append(_seconds(lambda: stand.raw.sql(workload.clamped).to_arrow_table())[0])
         processor.append(spent / (_processor([]) - began))
         plain.append(_seconds(lambda: stand.raw.sql(workload.plain).to_arrow_table())[0])
-    planned = stand.guard.price(asked(workload.asked, rows_per_unit)).plan
-    due = _release_time(stand, planned)
+    priced = stand.guard.price(asked(workload.asked, rows_per_unit))
     work = [t - s["ledger"] - s["plan and price"] for t, s in zip(ours, stages, strict=True)]
     for _ in range(alone):
         stand.watch.seconds.clear()
@@ -299,12 +297,14 @@ def measured(
         Spread.of(processor),
         workload.target,
         {s: statistics.median(each.get(s, 0.0) for each in stages) for s in stages[0]},
-        tuple(b.rows_per_unit for b in planned.blocks),
-        due,
-        sum(seconds > due for seconds in work) if due is not None else 0,
+        tuple(b.rows_per_unit for b in priced.plan.blocks),
+        priced.seconds,
+        sum(seconds > priced.seconds for seconds in work) if priced.seconds is not None else 0,
         len(work),
         max((peak_mebibytes(pid) for pid in stand.workers()), default=0.0),
-        errors(stand, workload, answers[-1], planned.blocks[0].rows_per_unit if planned.blocks else 0),
+        errors(
+            stand, workload, answers[-1], priced.plan.blocks[0].rows_per_unit if priced.plan.blocks else 0
+        ),
     )
 
 
@@ -319,13 +319,6 @@ def noise(groups: int, runs: int = 3) -> dict[str, float]:
         name: min(_seconds(partial(mechanism.release, exact))[0] for _ in range(runs))
         for name, mechanism in mechanisms.items()
     }
-
-
-def _release_time(stand: Stand, planned: Plan) -> float | None:
-    try:
-        return release_time(planned, stand.guard.pricing.catalogue, stand.costs)
-    except Refused:
-        return None
 
 
 def _seconds(call: Callable[[], Any]) -> tuple[float, Any]:

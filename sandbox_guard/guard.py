@@ -110,13 +110,12 @@ class Guard:
     def price(self, asked: Asked) -> Priced:
         """Everything that is decided before the charge."""
         planned = self._plan(asked)
-        longest = self.project.limits.seconds
-        seconds = (
-            release_time(planned, self.pricing.catalogue, self.cores.costs, longest, self.cores.fixed)
-            if planned.blocks
-            else None
-        )
         priced = self.pricing.price(asked, planned, self._ask(asked, planned), self._versions(planned))
+        if not planned.blocks:
+            return priced
+        cores, longest = self.cores, self.project.limits.seconds
+        catalogue = self.pricing.catalogue
+        seconds = release_time(planned, priced.quote, catalogue, cores.costs, longest, cores.fixed)
         return replace(priced, seconds=seconds)
 
     def _measured(self, priced: Priced, window: Window | Unlimited) -> str | None:

@@ -1,7 +1,7 @@
 """When an answer leaves: a time fixed by policy, SQL and this machine's rates, whatever the data (DESIGN section 4).
 
 costs = known(rates, limits)                  once, when a vault starts; measured by `sandbox-guard calibrate`
-due = release_time(plan, catalogue, costs)    seconds; Refused where worst-case time or memory is past the limit
+due = release_time(plan, quote, catalogue, costs)    seconds; Refused where worst-case time or memory is past the limit
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sandbox_guard.intervals import effort
 from sandbox_guard.policy.model import RHO_UNITS
 from sandbox_guard.privacy.account import Amount
 from sandbox_guard.privacy.mechanism import Gaussian, ThresholdedGaussian
+from sandbox_guard.privacy.price import Quote
 from sandbox_guard.privacy.quantile import Quantile
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.plan import Plan
@@ -240,14 +241,20 @@ def _least(run: Callable[[], object]) -> float:
 
 
 def release_time(
-    plan: Plan, catalogue: Catalogue, costs: Costs, longest: float = LONGEST, fixed: float = FIXED
+    plan: Plan,
+    bought: Quote,
+    catalogue: Catalogue,
+    costs: Costs,
+    longest: float = LONGEST,
+    fixed: float = FIXED,
 ) -> float:
     """Seconds from start to release, at least `FLOOR`.
 
     Refused: `ask.too_long` where the worst case takes longer than `longest`, `ask.too_large` where it holds more
-    than a worker may. Both follow from policy and SQL alone.
+    than a worker may. Both follow from policy, SQL and price alone.
     """
-    measuring, finishing = worst_case(plan, catalogue)
+    thresholds = {b.index: b.discovery.most_released for b in bought.blocks if b.discovery is not None}
+    measuring, finishing = worst_case(plan, catalogue, thresholds)
     memory = max(measuring.memory, finishing.memory)
     if memory > costs.memory:
         raise Refused("ask.too_large", worst=_rounded(memory / 2**20), most=costs.memory >> 20)

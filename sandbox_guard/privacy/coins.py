@@ -71,12 +71,18 @@ def _at(place: int, scale: float, margins: Integers, low: Integers, high: Intege
     return digits
 
 
-def _digits(scale: float, margins: Integers) -> tuple[Integers, Integers]:
-    """2^DIGITS times the probability, rounded down, from the least to the greatest that it may be."""
+def chances(scale: float, margins: Integers) -> NDArray[np.float64]:
+    """P(Z > margin), off by less than 2^-36."""
     upper = _upper(scale)
     beyond = upper[np.minimum(np.where(margins < 0, -margins - 1, margins), len(upper) - 1)]
     tail = beyond / (2.0 * upper[0] + _WEIGHT)
-    probability = np.where(margins < 0, 1 - tail, tail)
+    found: NDArray[np.float64] = np.where(margins < 0, 1 - tail, tail)
+    return found
+
+
+def _digits(scale: float, margins: Integers) -> tuple[Integers, Integers]:
+    """2^DIGITS times the probability, rounded down, from the least to the greatest that it may be."""
+    probability = chances(scale, margins)
     most = 2.0**DIGITS
     low, high = ((probability + off) * most for off in (-_DOUBT, _DOUBT))
     return np.clip(low, 0, most - 1).astype(np.int64), np.clip(high, 0, most - 1).astype(np.int64)

@@ -262,6 +262,18 @@ class ThresholdedGaussian(_Rebuilt):
         """Of the noise before the threshold."""
         return gaussian_half_width(self.scale, level)
 
+    def most_released(self, keys: int, units: int) -> int:
+        """Of so many keys, in which there are so many units in all (each counted in every key it is in), no more are
+        released, but once in 10^10 times, however the units are spread.
+
+        A key of c units is released with P(c), so that no unit brings more than q, the greatest P(c) / c: at most q
+        times the units are expected. Coins are independent (Chernoff: P(X >= E + t) <= exp(-t² / (2 E + 2 t / 3))).
+        """
+        counts = np.arange(1, self.threshold + math.ceil(9 * self.scale) + 1)
+        share = float((coins.chances(self.scale, self.threshold - counts) / counts).max()) + 2**-36
+        expected = min(float(keys), share * units)
+        return min(keys, math.ceil(expected + 7 * math.sqrt(expected) + 17))
+
     def certain(self, level: float = 0.95) -> int:
         """A key with so many units appears with at least this probability."""
         return self.threshold + 1 + gaussian_half_width(self.scale, 2 * level - 1)

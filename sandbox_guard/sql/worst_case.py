@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import reduce
@@ -139,14 +139,22 @@ class Work:
         )
 
 
-def worst_case(plan: Plan, catalogue: Catalogue) -> tuple[Work, Work]:
-    """Of every step that reads tables, and of what is made of released ones, once; that of intervals, which repeats
+MostReleased = Callable[[int, int], int]
+"""Of so many keys, in which there are so many units in all, how many are released at most."""
+
+
+def worst_case(
+    plan: Plan, catalogue: Catalogue, thresholds: Mapping[int, MostReleased] = {}
+) -> tuple[Work, Work]:
+    """`thresholds`: by block, where they are known; else every discovered key may be released.
+
+    Of every step that reads tables, and of what is made of released ones, once; that of intervals, which repeats
     the second, is not counted."""
     sizes = _Sizes(catalogue, _used(plan))
     measuring, finishing = Work(), Work()
     for step in plan.steps:
         if isinstance(step, Block):
-            work, cells = _block(step, sizes)
+            work, cells = _block(step, sizes, thresholds.get(step.index))
             sizes.released[step.index] = cells
             measuring += work
         elif step.released:
@@ -170,7 +178,7 @@ def _used(plan: Plan) -> frozenset[int]:
     return used_columns([plan]) | {n.id for tree in own for n in nodes(tree) if isinstance(n, Column)}
 
 
-def _block(block: Block, sizes: _Sizes) -> tuple[Work, int]:
+def _block(block: Block, sizes: _Sizes, threshold: MostReleased | None) -> tuple[Work, int]:
     source, work = sizes.of(block.source)
     exprs = [k.expr for k in block.keys] + [v for m in block.measures for v in m.values]
     exprs += [m.where for m in block.measures if m.where is not None]
@@ -179,6 +187,8 @@ def _block(block: Block, sizes: _Sizes) -> tuple[Work, int]:
         work = work.beside(_taken(measure, block, source.rows))
     cells = min(source.rows, sizes.cells(block.keys)) if block.keys else 1
     kept = sizes.cells(block.keys) if all(isinstance(k.domain, Listed) for k in block.keys) else cells
+    if threshold is not None:
+        kept = threshold(cells, source.rows)
     width = _width(k.expr for k in block.keys) + VALUE * len(block.measures)
     if block.keys:
         work = work.beside(_grouped(source.rows, cells, width))

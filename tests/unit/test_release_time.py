@@ -6,6 +6,7 @@ import pytest
 
 from sandbox_guard.engines.duckdb import Limits
 from sandbox_guard.errors import Refused
+from sandbox_guard.privacy.price import Quote
 from sandbox_guard.release_time import FLOOR, LONGEST, Costs, calibrated, release_time
 from tests.unit.sql.test_worst_case import JOIN, catalogue, planned
 
@@ -18,7 +19,7 @@ def costs() -> Costs:
 
 
 def due(sql: str, costs: Costs, rows: int = CAPPED) -> float:
-    return release_time(planned(sql, rows), catalogue(rows), costs)
+    return release_time(planned(sql, rows), Quote(()), catalogue(rows), costs)
 
 
 def test_rates_are_positive_and_a_large_hash_table_costs_more_than_reading(costs: Costs) -> None:
@@ -55,5 +56,5 @@ def test_what_needs_more_memory_than_there_is_is_refused(costs: Costs) -> None:
 def test_what_takes_too_long_is_refused(costs: Costs) -> None:
     sql = "SELECT avg(n) FROM (SELECT firm_id, count(*) AS n FROM loans GROUP BY firm_id) t"
     with pytest.raises(Refused) as refused:
-        release_time(planned(sql, 10**6), catalogue(10**6), costs, longest=FLOOR / 2)
+        release_time(planned(sql, 10**6), Quote(()), catalogue(10**6), costs, longest=FLOOR / 2)
     assert refused.value.code == "ask.too_long"

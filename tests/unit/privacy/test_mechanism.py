@@ -131,6 +131,33 @@ def test_a_threshold_that_no_city_reaches_is_unaffordable() -> None:
         ThresholdedGaussian.within(50, 1, 50, Amount(1, 10**8))
 
 
+@pytest.mark.parametrize("rho", [RHO_UNITS // 200, RHO_UNITS // 4])
+@pytest.mark.parametrize("units", [0, 300, 20_000, 10**6])
+def test_no_spread_of_units_releases_more_keys_than_the_most(rho: int, units: int) -> None:
+    """Evenly over so many keys that each has c of them, for every c from 1 to far beyond the threshold; and half of
+    them in keys of one size, half in keys of another."""
+    keys = 2_000
+    mechanism = ThresholdedGaussian.within(5, 1, 5, Amount(rho, 10**8))
+    most = mechanism.most_released(keys, units)
+    assert most <= keys
+    sizes = sorted({1, *np.linspace(1, 2 * mechanism.threshold, 12).astype(int).tolist()})
+    for one, other in zip(sizes, [*sizes[1:], sizes[0]], strict=True):
+        for spread in ([one], [one, other]):
+            each = units // len(spread)
+            counts = [size for size in spread for _ in range(min(keys // len(spread), each // size))]
+            assert mechanism.release(np.array(counts, dtype=np.int64)).sum() <= most
+
+
+def test_the_most_is_not_far_above_what_the_worst_spread_releases() -> None:
+    mechanism = ThresholdedGaussian.within(5, 1, 5, Amount(RHO_UNITS // 200, 10**8))
+    keys, units = 20_000, 10**6
+    worst = max(
+        mechanism.release(np.full(min(keys, units // size), size, dtype=np.int64)).sum()
+        for size in range(mechanism.threshold // 2, 2 * mechanism.threshold, 5)
+    )
+    assert worst <= mechanism.most_released(keys, units) <= 1.15 * worst + 30
+
+
 def test_certain_keys_appear() -> None:
     mechanism = ThresholdedGaussian.within(3, 1, 3, Amount(RHO_UNITS // 10, 10**8))
     counts = np.full(3000, mechanism.certain(0.95), dtype=np.int64)

@@ -158,6 +158,7 @@ def parts(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 OPERATORS = {
+    ">>",
     "list_value",
     "struct_extract",
     "row",
