@@ -68,7 +68,7 @@ def variables() -> set[str]:
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and path.suffix in {"", ".py", ".sh", ".yaml"} and path != Path(__file__)
     ]
-    sources += [ROOT / "jupyterhub_config.py", ROOT / "Makefile"]
+    sources += [ROOT / name for name in ("jupyterhub_config.py", "Makefile", "compose.yaml")]
     return {
         name
         for path in sources
