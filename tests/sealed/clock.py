@@ -16,6 +16,7 @@ arrival              when the answer came
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import re
@@ -200,8 +201,11 @@ class Watch:
         def health() -> float:
             return self.vault.seconds("/health")
 
+        blanks = itertools.count(1)
+
         def estimate() -> float:
-            return self.vault.seconds("/v1/estimate", {"sql": sql})
+            # Never written the same twice: a plan that is kept would leave the vault hardly anything to do.
+            return self.vault.seconds("/v1/estimate", {"sql": sql + " " * next(blanks)})
 
         self.look.send(True)
         first, second = self.pool.submit(arrival), self.pool.submit(slot)
