@@ -52,7 +52,7 @@ vault for so long, and three answers that are late in a day stop a plan's shape.
 SIMULATED = 2_000_000
 """Most values that intervals are simulated from (`intervals._stacked`)."""
 
-RATES = 7
+RATES = 8
 """Number of what is measured: rates of an older meaning are measured anew."""
 
 MANY = 2_000
@@ -177,6 +177,7 @@ def calibrated(limits: Limits) -> Costs:
     threshold = ThresholdedGaussian.within(50, 1, 50, Amount(rho, 10**8))
     quantile, small = (Quantile.within(Fraction(1, 2), bins, 2500, rho) for bins in (BINS, 16))
     many = np.full(MANY, 1000, dtype=np.int64)
+    keys = np.tile(many, 10)  # of few, the calls that toss their coins would be most
     # Without rows every bin is as good as any, and the first that is tried is taken; where all lie in one bin, one is.
     chosen = _least(lambda: small.release(np.zeros((1, 16), dtype=np.int64)))
     scored = _least(lambda: quantile.release(np.zeros((1, BINS), dtype=np.int64)))
@@ -188,7 +189,7 @@ def calibrated(limits: Limits) -> Costs:
         cost.calibrated(limits),
         limits.memory,
         _least(lambda: gaussian.release(many)) / MANY,
-        _least(lambda: threshold.release(many)) / MANY,
+        _least(lambda: threshold.release(keys)) / len(keys),
         max(scored - chosen, NOTHING) / (3 * BINS),
         chosen / 3,
         max(tried, NOTHING) / (3 * CHOICES * 2 * math.isqrt(BINS)),
