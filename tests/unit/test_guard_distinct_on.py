@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.small import City, city, moved
-
-
-@pytest.fixture(scope="module")
-def small() -> Iterator[City]:
-    with city() as ready:
-        yield ready
-
+from tests.small import City, moved
 
 LATEST = "SELECT DISTINCT ON (firm_id) firm_id, year FROM loans ORDER BY firm_id, loan_id"
 KEPT = [

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from sandbox_guard.errors import Place, Refused
 from sandbox_guard.pricing import Asked
 from sandbox_guard.sql.suggest import clamped
-from tests.small import City, city
-
-
-@pytest.fixture(scope="module")
-def small() -> Iterator[City]:
-    with city() as ready:
-        yield ready
+from tests.small import City
 
 
 @pytest.mark.parametrize(

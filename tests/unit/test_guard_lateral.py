@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.small import City, city, moved
-
-
-@pytest.fixture(scope="module")
-def small() -> Iterator[City]:
-    with city() as ready:
-        yield ready
-
+from tests.small import City, moved
 
 TIED = [
     "SELECT count(*) FROM firms f, LATERAL (SELECT sum(amount) AS s FROM loans l WHERE l.firm_id = f.firm_id) t WHERE t.s > 100000",

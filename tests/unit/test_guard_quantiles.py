@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,13 +9,7 @@ import pytest
 from sandbox_guard.pricing import Asked
 from sandbox_guard.privacy import measurements
 from sandbox_guard.privacy.quantile import Quantile
-from tests.small import City, city, moved
-
-
-@pytest.fixture(scope="module")
-def small() -> Iterator[City]:
-    with city() as ready:
-        yield ready
+from tests.small import City, moved
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.small import City, city, moved
+from tests.small import City, moved
 
 ROWS = "FROM (SELECT district, CLAMP(rate, 0, 12) AS r, CLAMP(overdue_days, 0, 300) AS d FROM loans)"
-
-
-@pytest.fixture(scope="module")
-def small() -> Iterator[City]:
-    with city() as ready:
-        yield ready
 
 
 @pytest.mark.parametrize(

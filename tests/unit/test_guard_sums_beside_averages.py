@@ -3,7 +3,6 @@ noise; its margin is known beforehand as a plain sum's is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -13,13 +12,7 @@ from sandbox_guard.intervals import half_width
 from sandbox_guard.pricing import Asked
 from sandbox_guard.privacy.mechanism import Gaussian, Laplace
 from sandbox_guard.sql.weighted import Weighted, weighted
-from tests.small import City, city
-
-
-@pytest.fixture(scope="module")
-def small() -> Iterator[City]:
-    with city() as ready:
-        yield ready
+from tests.small import City
 
 
 @pytest.mark.parametrize(
