@@ -116,7 +116,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "caution_means": ("超过 20 %", "above 20 %"),
     "no_noise": ("不加噪声", "no noise"),
     "rows_shown": ("显示 {total} 行中的 {shown} 行。", "{shown} of {total} rows shown."),
-    "no_rows": ("没有符合条件的行。", "No row meets the conditions."),
+    "no_rows": (
+        "结果没有行：没有行符合条件，或没有分组达到公布所需的单元数。",
+        "No rows: none meets the conditions, or no group has units enough to be shown.",
+    ),
     "receipt": ("凭证", "Receipt"),
     "released_at": ("发布时间", "Released"),
     "position": ("日志序号", "Log entry"),
