@@ -23,6 +23,7 @@ from sandbox_guard.sql.scalars import (
     physical,
     unify,
     union_domain,
+    unless_negative,
 )
 
 __all__ = [
@@ -51,5 +52,6 @@ __all__ = [
     "physical",
     "unify",
     "union_domain",
+    "unless_negative",
     "window",
 ]

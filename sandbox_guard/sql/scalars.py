@@ -618,8 +618,13 @@ def _to_step(end: bounds.Bound, step: Fraction) -> bounds.Bound:
 
 def _square_root(a: Expr) -> Expr:
     _number("sqrt", a)
-    x = _guarded("nonnegative", as_double(a), Interval(Fraction(0)))
+    x = unless_negative(a)
     return _double("sqrt", (x,), (Interval.of(x.domain) & Interval(Fraction(0))).monotone(math.sqrt))
+
+
+def unless_negative(x: Expr) -> Expr:
+    """A number, NULL where it is below 0."""
+    return _guarded("nonnegative", as_double(x), Interval(Fraction(0)))
 
 
 def _guarded(operation: str, x: Expr, allowed: Interval) -> Expr:

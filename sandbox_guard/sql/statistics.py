@@ -47,8 +47,10 @@ def _mean(sums: Sums, i: int) -> Expr:
 
 def _covariance(sums: Sums, i: int, j: int) -> Expr:
     """Of the population; a variance where i = j."""
-    found = _minus(_over(sums.product(i, j), sums.count()), _times(_mean(sums, i), _mean(sums, j)))
-    return _unless_negative(found) if i == j else found
+    mean = _over(sums.product(i, j), sums.count())
+    if i == j:
+        return functions.unless_negative(_minus(mean, _square(_mean(sums, i))))
+    return _minus(mean, _times(_mean(sums, i), _mean(sums, j)))
 
 
 def _of_a_sample(sums: Sums, population: Expr) -> Expr:
@@ -81,7 +83,7 @@ def _determination(sums: Sums) -> Expr:
     y, x = _covariance(sums, 0, 0), _covariance(sums, 1, 1)
     both = _covariance(sums, 0, 1)
     zero = functions.constant(0)
-    share = _within(_over(_times(both, both), _times(x, y)), 0, 1)
+    share = _within(_over(_square(both), _times(x, y)), 0, 1)
     flat = functions.apply("and", (functions.apply("=", (y, zero)), functions.apply(">", (x, zero))))
     return functions.case(((flat, functions.constant(1.0)),), share)
 
@@ -130,8 +132,9 @@ def _root(a: Expr) -> Expr:
     return functions.apply("sqrt", (a,))
 
 
-def _unless_negative(a: Expr) -> Expr:
-    return functions.case(((functions.apply(">=", (a, functions.constant(0))), a),), None)
+def _square(a: Expr) -> Expr:
+    """`a` written once, and so planned once."""
+    return functions.apply("power", (a, functions.constant(2)))
 
 
 def _within(a: Expr, lo: int, hi: int) -> Expr:
