@@ -254,17 +254,17 @@ def _histograms(
     quantiles = [(i, m) for i, m in enumerate(block.measures) if m.kind is MeasureKind.QUANTILE]
     if not quantiles:
         return {}
-    cell_of: dict[tuple[Scalar, ...], int]
-    cell_of = {row: i for i, row in enumerate(_rows(keys))} if block.keys else {(): 0}
+    cells: list[tuple[Scalar, ...]] = _rows(keys) if block.keys else [()]
     for i, measure in quantiles:
         same = replace(measure, fraction=Fraction(0))
         if same not in found:
             exact = engine.rows(print_histogram(block, measure, literals), timeout)
-            groups = _rows(_keys(exact, block)) if block.keys else [()] * exact.num_rows
-            at = np.array([cell_of.get(g, -1) for g in groups], dtype=np.int64)
+            at = np.zeros(exact.num_rows, dtype=np.int64)
+            if block.keys:
+                at = _places(_keys(exact, block), tuple(range(len(block.keys))), cells)
             known = at >= 0
             bins, n = _integers(exact.column("bin")), _integers(exact.column("n"))
-            found[same] = Histogram(len(cell_of), at[known], bins[known], n[known])
+            found[same] = Histogram(len(cells), at[known], bins[known], n[known])
         by_measure[i] = found[same]
     return by_measure
 
