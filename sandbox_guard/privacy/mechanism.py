@@ -138,8 +138,16 @@ class Laplace(_Rebuilt):
     @classmethod
     def within(cls, l1: int, rho: int) -> Laplace:
         """The least noise that costs at most `rho` units."""
-        scale = min(up_root(Fraction(l1**2 * RHO_UNITS, 2 * rho)), up(Fraction(l1 * RHO_UNITS, rho)))
-        return _least(lambda s: cls(l1, s), scale, lambda m: m.cost.rho <= rho)
+        return _least(lambda s: cls(l1, s), cls._closed_form(l1, rho), lambda m: m.cost.rho <= rho)
+
+    @classmethod
+    def least_half_width(cls, l1: int, rho: int) -> int:
+        """That of `within` is no smaller; found without making a measurement."""
+        return laplace_half_width(min(cls._closed_form(l1, rho), MOST_SCALE), 0.95)
+
+    @staticmethod
+    def _closed_form(l1: int, rho: int) -> float:
+        return min(up_root(Fraction(l1**2 * RHO_UNITS, 2 * rho)), up(Fraction(l1 * RHO_UNITS, rho)))
 
     @classmethod
     def within_epsilon(cls, l1: int, epsilon: Fraction) -> Laplace:

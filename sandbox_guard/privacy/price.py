@@ -366,6 +366,8 @@ def _noise(sensitivity: Sensitivity, rho: int) -> Noise:
     """Whichever has the smaller half-width at the price."""
     s = _movable(sensitivity)
     gaussian = Gaussian.within(s.l2_squared, rho)
+    if Laplace.least_half_width(s.l1, rho) >= gaussian.half_width():
+        return gaussian
     try:
         laplace = Laplace.within(s.l1, rho)
     except Unaffordable:

@@ -38,6 +38,13 @@ def test_laplace_uses_up_what_was_asked_and_no_more(l1: int, rho: int) -> None:
     assert rho * (1 - 1e-8) - 1 < Laplace.within(l1, rho).cost.rho <= rho
 
 
+@given(SENSITIVITIES, RHOS)
+@settings(max_examples=60, deadline=None)
+def test_no_laplace_noise_at_a_price_is_less_than_is_said_beforehand(l1: int, rho: int) -> None:
+    made, said = Laplace.within(l1, rho).half_width(), Laplace.least_half_width(l1, rho)
+    assert said <= made <= said * (1 + 1e-8) + 1
+
+
 @given(SENSITIVITIES, st.fractions(Fraction(1, 1000), 10))
 @settings(max_examples=60, deadline=None)
 def test_pure_laplace_is_within_epsilon(l1: int, epsilon: Fraction) -> None:

@@ -236,6 +236,15 @@ def test_numbers_beyond_floats_take_no_memory() -> None:
         quote(request(block(COUNT)), Margin({(0, 0): Decimal("1e999999999")}))
 
 
+@given(sensitivities, st.integers(10_000, 10 * RHO_UNITS))
+@settings(max_examples=60, deadline=None)
+def test_the_smaller_noise_is_bought(sensitivity: Sensitivity, rho: int) -> None:
+    (bought,) = quote(request(block(sensitivity)), Rho(rho)).blocks[0].measures
+    both = Gaussian.within(sensitivity.l2_squared, rho), Laplace.within(sensitivity.l1, rho)
+    assert isinstance(bought, Gaussian | Laplace)
+    assert bought.half_width() == min(noise.half_width() for noise in both)
+
+
 def test_a_measure_too_large_for_laplace_still_has_gaussian_noise() -> None:
     wide = Sensitivity(2**20, 2**40, 2**60, 2**100)
     (bought,) = quote(request(block(wide)), Rho(10**7)).blocks[0].measures
