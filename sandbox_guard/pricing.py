@@ -19,12 +19,10 @@ from sandbox_guard.policy.model import DELTA_UNITS, Analysis, Policies
 from sandbox_guard.privacy.price import Ask, PriceRequest, Quote, quote
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.parse import Limits, parse
-from sandbox_guard.sql.plan import Plan
+from sandbox_guard.sql.plan import KEPT, Plan
 from sandbox_guard.sql.planner import digest, plan
 from sandbox_guard.sql.relation import Scan
 from sandbox_guard.sql.walk import nodes
-
-PLANS_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class Pricing:
         return int(min(deltas, default=0) * DELTA_UNITS)
 
 
-@lru_cache(PLANS_KEPT)
+@lru_cache(KEPT)
 def _planned(pricing: Pricing, wording: Wording) -> Plan:
     """Kept, for a question is mostly asked after its price was, and then at another one."""
     asked = wording.asked
@@ -138,8 +136,9 @@ def _planned(pricing: Pricing, wording: Wording) -> Plan:
     return plan(query, pricing.catalogue, today=asked.today, rows_per_unit=asked.rows_per_unit)
 
 
-def datasets_read(planned: Plan) -> list[str]:
-    return sorted({n.dataset for n in nodes((planned.steps, planned.final)) if isinstance(n, Scan)})
+@lru_cache(KEPT)
+def datasets_read(planned: Plan) -> tuple[str, ...]:
+    return tuple(sorted({n.dataset for n in nodes((planned.steps, planned.final)) if isinstance(n, Scan)}))
 
 
 def guard_version() -> str:

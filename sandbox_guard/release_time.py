@@ -254,7 +254,7 @@ def release_time(
     Refused: `ask.too_long` where the worst case takes longer than `longest`, `ask.too_large` where it holds more
     than a worker may. Both follow from policy, SQL and price alone.
     """
-    thresholds = {b.index: b.discovery.most_released for b in bought.blocks if b.discovery is not None}
+    thresholds = tuple((b.index, b.discovery.most_released) for b in bought.blocks if b.discovery is not None)
     measuring, finishing = worst_case(plan, catalogue, thresholds)
     memory = max(measuring.memory, finishing.memory)
     if memory > costs.memory:

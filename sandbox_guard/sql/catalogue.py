@@ -36,7 +36,7 @@ class CatalogueTable:
         return tuple(c.lower() for c in self.policy.unit or ())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Catalogue:
     """The tables of one project, by lower-case name."""
 

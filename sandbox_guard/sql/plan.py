@@ -173,8 +173,14 @@ class Output:
     """Does it depend on a released number (and so get an interval)?"""
 
 
-@dataclass(frozen=True)
+KEPT = 64
+"""Plans, and what was worked out of each."""
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
+    """Itself alone equals it: so what follows from it is kept, and found without going through it."""
+
     steps: tuple[Block | Computation, ...]
     """In order of dependency."""
     final: Node

@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sandbox_guard.errors import Refused
@@ -13,7 +14,7 @@ from sandbox_guard.sql import syntax
 from sandbox_guard.sql.bind import bind_query, subquery
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.kinds import Open
-from sandbox_guard.sql.plan import Block, Computation, Listed, Output, Plan, Sensitivity, Supplied
+from sandbox_guard.sql.plan import KEPT, Block, Computation, Listed, Output, Plan, Sensitivity, Supplied
 from sandbox_guard.sql.relation import (
     Column,
     Computed,
@@ -69,6 +70,7 @@ def plan(
     return Plan(steps, _in_key_order(final, outputs), outputs, tuple(binding.notes))
 
 
+@lru_cache(KEPT)
 def digest(plan: Plan) -> str:
     """SHA-256 of all that makes two questions the same: what is measured, how, and what is made of it.
     Headings do not matter."""
@@ -76,6 +78,7 @@ def digest(plan: Plan) -> str:
     return hashlib.sha256(repr(unlabelled).encode()).hexdigest()
 
 
+@lru_cache(KEPT)
 def shape(plan: Plan) -> str:
     """SHA-256 of the tree without its literals: what two questions share that differ in them alone."""
     return hashlib.sha256(repr(_outline((plan.steps, plan.final))).encode()).hexdigest()

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 
 from sandbox_guard.sql import bounds
 from sandbox_guard.sql.catalogue import Catalogue
 from sandbox_guard.sql.plan import (
+    KEPT,
     Block,
     Discovered,
     Key,
@@ -143,8 +144,9 @@ MostReleased = Callable[[int, int], int]
 """Of so many keys, in which there are so many units in all, how many are released at most."""
 
 
+@lru_cache(KEPT)
 def worst_case(
-    plan: Plan, catalogue: Catalogue, thresholds: Mapping[int, MostReleased] = {}
+    plan: Plan, catalogue: Catalogue, thresholds: tuple[tuple[int, MostReleased], ...] = ()
 ) -> tuple[Work, Work]:
     """`thresholds`: by block, where they are known; else every discovered key may be released.
 
@@ -154,7 +156,7 @@ def worst_case(
     measuring, finishing = Work(), Work()
     for step in plan.steps:
         if isinstance(step, Block):
-            work, cells = _block(step, sizes, thresholds.get(step.index))
+            work, cells = _block(step, sizes, dict(thresholds).get(step.index))
             sizes.released[step.index] = cells
             measuring += work
         elif step.released:
