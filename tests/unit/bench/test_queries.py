@@ -45,7 +45,8 @@ def test_bias_is_told_from_noise(ready: Stand) -> None:
 def test_a_profile_says_whose_time_it_is(ready: Stand) -> None:
     found = profiled(ready, WORKLOADS[0], runs=3)
     libraries = dict(found.libraries)
-    assert found.milliseconds > 0 and {"sqlalchemy", "sandbox_guard.sql", "opendp"} <= libraries.keys()
+    assert found.milliseconds > 0 and {"sqlalchemy", "opendp"} <= libraries.keys()
+    assert any(name.startswith("sandbox_guard.") for name in libraries)
     assert 0.5 < sum(libraries.values()) <= 1 and all(share > 0 for _, share in found.functions)
     assert "| W1 | count |" in page([found], LOANS)
 
