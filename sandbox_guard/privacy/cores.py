@@ -17,9 +17,10 @@ def over_cores(
     work: Callable[[NDArray[np.int64]], NDArray[_T]], values: NDArray[np.int64], piece: int
 ) -> NDArray[_T]:
     """What `work` makes of each value by itself, in pieces of at least so many values, a core after the other."""
-    pieces = len(values) // piece
-    cores = min(len(os.sched_getaffinity(0)), pieces)
-    if cores < 2:
+    cores = len(os.sched_getaffinity(0))
+    # Two for each core, so that a slower one holds the others up for less; more would pay for many measurements.
+    pieces = min(len(values) // piece, 2 * cores)
+    if min(cores, pieces) < 2:
         return work(values)
     with ThreadPoolExecutor(cores) as threads:
         done: list[NDArray[Any]] = list(threads.map(work, np.array_split(values, pieces)))
