@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -157,8 +157,9 @@ Steps = Callable[[], object]
 
 @contextmanager
 def felt_by(notebook: str) -> Iterator[Callable[[float, Steps, Steps], list[float]]]:
-    """A trial: between `before` and `after` the vault beside it works; how many reads the notebook timed from then until
-    shortly after the window, and what nanoseconds they took: mean, least, tenth, middle and ninetieth of a hundred."""
+    """A trial: between `before` and `after` the vault beside it works; what the notebook's reads took from then until
+    shortly after the window, while the one kind of work goes on, while neither does, and the first beside the second: a
+    machine that is slower for a while is so in both."""
 
     def program(container: str, *words: str) -> subprocess.Popen[str]:
         python = "/opt/sandbox-guard/bin/python"
@@ -194,15 +195,27 @@ def felt_by(notebook: str) -> Iterator[Callable[[float, Steps, Steps], list[floa
             time.sleep(max(0.0, start + WINDOW - time.monotonic()))
             after()
             samples = json.loads(heard(sampler))
-            felt = [took for when, took in samples if when >= start and when < start + 1.5 * WINDOW]
-            if not felt:
-                return [0.0] * 6
-            return [len(felt), float(np.mean(felt)), *map(float, np.quantile(felt, (0, 0.1, 0.5, 0.9)))]
+            during, later = (
+                described([took for when, took in samples if since <= when - start < until])
+                for since, until in ((SHORT_WORK, LONG_WORK), (WINDOW, 1.5 * WINDOW))
+            )
+            return [*during, *later, *(a - b for a, b in zip(during, later, strict=True))]
 
         yield trial
         for each in (sampler, worker):
             assert each.stdin is not None
             each.stdin.close()
+
+
+def described(nanoseconds: Sequence[float]) -> list[float]:
+    """How many, their mean, least, tenth, middle and ninetieth of a hundred."""
+    if not nanoseconds:
+        return [0.0] * 6
+    return [
+        len(nanoseconds),
+        float(np.mean(nanoseconds)),
+        *map(float, np.quantile(nanoseconds, (0, 0.1, 0.5, 0.9))),
+    ]
 
 
 def contention(trial: Callable[[float], list[float]]) -> float:

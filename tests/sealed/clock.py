@@ -36,7 +36,7 @@ import numpy as np
 
 EPSILON = 0.01
 """Of a question: so little that a member's budget buys thousands."""
-LOOK = 0.8
+LOOK = 1.8
 """Seconds from the question on, for which the loop runs and memory is read: at their end one of the two kinds still works."""
 SLICE = 0.01
 PARTS = 5
