@@ -337,8 +337,7 @@ def _cells(block: Block, exact: pa.Table, released: Released) -> tuple[pa.Table,
         inner //= max(1, len(rows))
         along = np.tile(np.repeat(np.arange(len(rows)), inner), cells // max(1, inner * len(rows)))
         for place, position in enumerate(positions):
-            values = pa.array([row[place] for row in rows], _arrow(found, position))
-            columns_of[position] = values.take(pa.array(along))
+            columns_of[position] = _along(rows, place, _arrow(found, position)).take(pa.array(along))
     return pa.table({f"c{i}": columns_of[i] for i in range(len(block.keys))}), where
 
 
@@ -346,7 +345,7 @@ def _places(found: pa.Table, positions: tuple[int, ...], rows: list[tuple[Scalar
     """Which of `rows` the keys at these positions are, by exact row (-1: none)."""
     if len(positions) == 1:
         (position,) = positions
-        values = pa.array([row[0] for row in rows], _arrow(found, position))
+        values = _along(rows, 0, _arrow(found, position))
         at = pc.index_in(found.column(position).combine_chunks(), value_set=values)
         return np.asarray(at.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
     index = {row: i for i, row in enumerate(rows)}
@@ -354,6 +353,16 @@ def _places(found: pa.Table, positions: tuple[int, ...], rows: list[tuple[Scalar
     return np.fromiter(
         (index.get(row, -1) for row in zip(*columns, strict=True)), dtype=np.int64, count=found.num_rows
     )
+
+
+def _along(rows: list[tuple[Scalar, ...]], place: int, type: pa.DataType) -> pa.Array:
+    return _unsigned(pa.array([row[place] for row in rows], type))
+
+
+def _unsigned(values: pa.Array) -> pa.Array:
+    """A zero without its sign. Of a group that holds both the engine shows the one that it met first, which tells of a
+    row, and Arrow, unlike the engine, takes them for two values."""
+    return pc.add(values, 0.0) if pa.types.is_floating(values.type) else values
 
 
 Axis = tuple[tuple[int, ...], list[tuple[Scalar, ...]]]
@@ -379,7 +388,8 @@ def _axes(keys: tuple[Key, ...], released: Released) -> list[Axis]:
 
 
 def _keys(exact: pa.Table, block: Block) -> pa.Table:
-    return pa.table({f"c{i}": exact.column(f"k{i}").combine_chunks() for i in range(len(block.keys))})
+    columns = (exact.column(f"k{i}").combine_chunks() for i in range(len(block.keys)))
+    return pa.table({f"c{i}": _unsigned(values) for i, values in enumerate(columns)})
 
 
 def _arrow(found: pa.Table, i: int) -> pa.DataType:

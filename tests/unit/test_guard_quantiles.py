@@ -133,3 +133,15 @@ def test_one_firm_moves_the_histogram_by_its_own_rows_only() -> None:
         assert max(l2_squared / m.l2_squared for m, _, _, l2_squared in found) == 1, (
             "a smaller bound would fail"
         )
+
+
+@pytest.mark.parametrize(
+    "key", ["(ln(rate + 1) - 1.7) * overdue_days", "(1.7 - ln(rate + 1)) * overdue_days"]
+)
+def test_a_group_of_zeros_of_either_sign_has_none(small: City, key: str) -> None:
+    """The engine shows the zero that it met first, which tells of a row; and a bin's may be the other."""
+    sql = f"SELECT {key} AS k, count(*), median(amount) FROM loans GROUP BY k"
+    (exact,) = (row for row in small.exact.execute(sql).fetchall() if row[0] == 0)
+    assert [(str(k), n, m) for k, n, m in small.answer(sql)] == [
+        ("0.0", exact[1], pytest.approx(float(exact[2]), rel=0.02))
+    ]
