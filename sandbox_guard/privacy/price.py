@@ -368,10 +368,7 @@ def _noise(sensitivity: Sensitivity, rho: int) -> Noise:
     gaussian = Gaussian.within(s.l2_squared, rho)
     if Laplace.least_half_width(s.l1, rho) >= gaussian.half_width():
         return gaussian
-    try:
-        laplace = Laplace.within(s.l1, rho)
-    except Unaffordable:
-        return gaussian
+    laplace = Laplace.within(s.l1, rho)
     return laplace if laplace.half_width() < gaussian.half_width() else gaussian
 
 

@@ -154,9 +154,10 @@ def worst_case(
     the second, is not counted."""
     sizes = _Sizes(catalogue, _used(plan))
     measuring, finishing = Work(), Work()
+    known = dict(thresholds)
     for step in plan.steps:
         if isinstance(step, Block):
-            work, cells = _block(step, sizes, dict(thresholds).get(step.index))
+            work, cells = _block(step, sizes, known.get(step.index))
             sizes.released[step.index] = cells
             measuring += work
         elif step.released:
